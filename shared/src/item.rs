@@ -1,0 +1,336 @@
+//! The items of the two tables. Attribute names are the names of the fields here and stand nowhere else: an
+//! expression writes `#name` and [`names_in`] finds what it uses.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::kinds::{CommitStatusRule, ObjectName, Provider, Reference, Scope};
+use crate::message::{StatusKey, hex_sha256};
+use crate::{CommitSha, OrderKey, State};
+
+/// Partition key attribute of both tables.
+pub const PK: &str = "pk";
+/// Sort key attribute of both tables.
+pub const SK: &str = "sk";
+/// Attribute by which DynamoDB expires items, in seconds since 1970.
+pub const TTL: &str = "expires_at";
+/// Index over what is due or parked: [`DUE`] and [`DUE_AT`].
+pub const DUE_INDEX: &str = "due";
+/// Partition key of [`DUE_INDEX`]: `due#N` or `parked#N`; absent from an item with nothing to do.
+pub const DUE: &str = "due";
+/// Sort key of [`DUE_INDEX`]: milliseconds since 1970.
+pub const DUE_AT: &str = "due_at";
+/// Index over the first seven digits of the commit: [`COMMIT7`] and [`PK`].
+pub const COMMIT_INDEX: &str = "commit";
+/// Partition key of [`COMMIT_INDEX`].
+pub const COMMIT7: &str = "commit7";
+/// Number of partitions due and parked items are spread over.
+pub const DUE_SHARDS: u8 = 16;
+/// Sort key of items that are alone in their partition.
+pub const ALONE: &str = "-";
+/// How long a status is kept after its last event.
+pub const STATUS_LIFETIME_SECONDS: i64 = 90 * 24 * 60 * 60;
+/// What stands for host and repository in the key of a status whose Provider does not exist.
+pub const NO_PROVIDER: &str = "no-provider";
+
+/// A commit status: what it should say, and what the host was told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusItem {
+    /// Key of the status.
+    #[serde(flatten)]
+    pub key: StatusKey,
+    /// First seven digits of the commit.
+    pub commit7: String,
+    /// The context, as it is posted.
+    pub context: String,
+    /// What the newest event says.
+    pub desired: Desired,
+    /// What the host was last told, if anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub posted: Option<Posted>,
+    /// Where the newest event stands.
+    pub order_key: OrderKey,
+    /// The newest event.
+    pub event_id: String,
+    /// Number of changes.
+    pub rev: u64,
+    /// A post was begun whose end is not known: nothing equals what the host shows.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub unsure: bool,
+    /// Posts begun since an outcome was last recorded.
+    #[serde(default)]
+    pub claims: u32,
+    /// Until when the poster that began keeps others away; milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim_until: Option<i64>,
+    /// `due#N` while there is something to post, `parked#N` while it waits for a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<String>,
+    /// When to try next, or since when it is parked; milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_at: Option<i64>,
+    /// Why it is parked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parked: Option<String>,
+    /// Why the last change ended without a post.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<String>,
+    /// Failed attempts since the last change.
+    #[serde(default)]
+    pub attempts: u32,
+    /// Posts the host took.
+    #[serde(default)]
+    pub posts: u32,
+    /// The host's last refusal, cut.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+    /// The rule that asked for it.
+    pub rule: Reference,
+    /// The Provider it goes to, by name in the rule's namespace.
+    pub provider: ObjectName,
+    /// Credential it is posted with: the name of its secret below the stack's prefix.
+    pub credential: String,
+    /// The cluster it is about.
+    pub cluster: String,
+    /// The object it is about: `Kustomization/apps/podinfo`.
+    pub object: String,
+    /// When DynamoDB may forget it, in seconds; absent while something is due or parked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<i64>,
+}
+
+/// What a status should say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Desired {
+    /// State.
+    pub state: State,
+    /// Flux's reason: between two failures another one is a change.
+    pub reason: String,
+    /// What people read.
+    pub description: String,
+    /// The rule takes failures only: a success is posted only where it clears something.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub only_clears: bool,
+}
+
+impl Desired {
+    /// Whether the host would show something else for `other`: another state, or between failures another reason.
+    pub fn says_the_same(&self, state: State, reason: &str) -> bool {
+        self.state == state && (state != State::Failure || self.reason == reason)
+    }
+}
+
+/// What the host was told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Posted {
+    /// State.
+    pub state: State,
+    /// Reason.
+    pub reason: String,
+    /// The change it was.
+    pub rev: u64,
+    /// When, in milliseconds.
+    pub at: i64,
+}
+
+impl StatusItem {
+    /// Whether the host is known to show what is desired.
+    pub fn is_posted(&self) -> bool {
+        !self.unsure
+            && self
+                .posted
+                .as_ref()
+                .is_some_and(|posted| self.desired.says_the_same(posted.state, &posted.reason))
+    }
+
+    /// Whether a post is due, whatever its date.
+    pub fn is_due(&self) -> bool {
+        self.due.as_deref().is_some_and(|due| due.starts_with("due#"))
+    }
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde's skip_serializing_if passes a reference"
+)]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// A cluster, or the tombstone of one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterItem {
+    /// `cluster`.
+    pub pk: String,
+    /// Its name.
+    pub sk: String,
+    /// Generation of its key; grows when the key is revoked.
+    pub generation: u32,
+    /// Its events are dropped for now.
+    #[serde(default)]
+    pub suspended: bool,
+    /// It was removed; the generation is kept so that an old key stays dead.
+    #[serde(default)]
+    pub deleted: bool,
+}
+
+/// An applied rule, or the copy of it for one of its event sources.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleItem {
+    /// [`rule_pk`] or [`source_pk`].
+    pub pk: String,
+    /// Namespace and name of the rule.
+    pub sk: String,
+    /// The rule.
+    pub rule: CommitStatusRule,
+    /// When it was applied, for people.
+    #[serde(default)]
+    pub applied_at: String,
+}
+
+/// An applied Provider.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProviderItem {
+    /// [`provider_pk`].
+    pub pk: String,
+    /// Namespace and name of the Provider.
+    pub sk: String,
+    /// The Provider.
+    pub provider: Provider,
+    /// When it was applied, for people.
+    #[serde(default)]
+    pub applied_at: String,
+}
+
+/// Pace and holds of one credential.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CredentialItem {
+    /// [`credential_pk`].
+    pub pk: String,
+    /// [`ALONE`].
+    pub sk: String,
+    /// Nothing is posted before; milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold_until: Option<i64>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold_reason: Option<String>,
+    /// Holds in a row that no accepted post has ended.
+    #[serde(default)]
+    pub holds: u32,
+    /// When the steady pace allows the next post; milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_slot: Option<i64>,
+}
+
+/// Partition of all clusters.
+pub const CLUSTER_PK: &str = "cluster";
+
+/// Partition of the rules of a scope.
+pub fn rule_pk(scope: &Scope) -> String {
+    format!("rule#{scope}")
+}
+
+/// Partition of the copies of rules that name this object, or any of its kind and namespace with the name `*`.
+pub fn source_pk(scope: &str, kind: &str, namespace: &str, name: &str) -> String {
+    format!("source#{scope}#{kind}#{namespace}#{name}")
+}
+
+/// Partition of the Providers of a scope.
+pub fn provider_pk(scope: &Scope) -> String {
+    format!("provider#{scope}")
+}
+
+/// Partition of one credential.
+pub fn credential_pk(credential: &str) -> String {
+    format!("credential#{credential}")
+}
+
+/// Partition of the statuses of a commit. `repository` is [`crate::Repository::key`].
+pub fn status_pk(repository: &str, sha: &CommitSha) -> String {
+    format!("{repository}@{sha}")
+}
+
+/// Name of a Provider's secret below the stack's prefix: `_all/flux-system/github-token`. Kubernetes names hold no
+/// underscore, so no cluster is called `_all`.
+pub fn secret_name(scope: &Scope, namespace: &str, secret: &str) -> String {
+    let scope = match scope {
+        Scope::AllClusters => "_all",
+        Scope::Cluster(name) => name,
+    };
+    format!("{scope}/{namespace}/{secret}")
+}
+
+/// `due` of a status that waits for the poster.
+pub fn due_shard(key: &StatusKey) -> String {
+    format!("due#{}", shard(key))
+}
+
+/// `due` of a status that waits for a person.
+pub fn parked_shard(key: &StatusKey) -> String {
+    format!("parked#{}", shard(key))
+}
+
+fn shard(key: &StatusKey) -> u8 {
+    let digest = hex_sha256(&[&key.pk, &key.sk]);
+    u8::from_str_radix(&digest[..2], 16).unwrap_or(0) % DUE_SHARDS
+}
+
+/// The attribute names an expression uses: every `#name` in it, so that an alias is always its own attribute and
+/// reserved words need no thought.
+pub fn names_in(expressions: &[&str]) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for expression in expressions {
+        for part in expression.split('#').skip(1) {
+            let end = part
+                .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+                .unwrap_or(part.len());
+            if end > 0 {
+                names.insert(part[..end].to_owned());
+            }
+        }
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_names_an_expression_uses() {
+        let names = names_in(&[
+            "SET #order_key = :k, #desired.#state = :s",
+            "attribute_not_exists(#due)",
+        ]);
+        assert_eq!(Vec::from_iter(names), ["desired", "due", "order_key", "state"]);
+    }
+
+    #[test]
+    fn statuses_spread_over_the_shards() {
+        let shards: BTreeSet<String> = (0..500)
+            .map(|n| {
+                due_shard(&StatusKey {
+                    pk: format!("github.com/a/b@{n}"),
+                    sk: "dev/x".into(),
+                })
+            })
+            .collect();
+        assert_eq!(shards.len(), usize::from(DUE_SHARDS));
+    }
+
+    #[test]
+    fn between_failures_the_reason_counts_and_between_successes_it_does_not() {
+        let desired = |state| Desired {
+            state,
+            reason: "BuildFailed".into(),
+            description: String::new(),
+            only_clears: false,
+        };
+        assert!(!desired(State::Failure).says_the_same(State::Failure, "HealthCheckFailed"));
+        assert!(desired(State::Failure).says_the_same(State::Failure, "BuildFailed"));
+        assert!(desired(State::Success).says_the_same(State::Success, "ReconciliationSucceeded"));
+        assert!(!desired(State::Success).says_the_same(State::Pending, "BuildFailed"));
+    }
+}
