@@ -69,6 +69,7 @@ impl Repository {
             .filter(|host| !host.is_empty())
             .map(str::to_ascii_lowercase);
         let host = host.ok_or_else(|| error(format!("`{address}` names no host")))?;
+        let host = if is_ssh { over_https(host) } else { host };
         let loopback = is_loopback(&url);
         if scheme == "http" && !loopback {
             return Err(error(format!(
@@ -149,6 +150,16 @@ fn as_url(address: &str) -> Option<Url> {
         return None;
     }
     Url::parse(&format!("ssh://{host}/{}", path.trim_start_matches('/'))).ok()
+}
+
+/// The hosts that take ssh on port 443 go by another name there.
+fn over_https(host: String) -> String {
+    match host.as_str() {
+        "ssh.github.com" => "github.com".to_owned(),
+        "altssh.gitlab.com" => "gitlab.com".to_owned(),
+        "altssh.bitbucket.org" => "bitbucket.org".to_owned(),
+        _ => host,
+    }
 }
 
 fn is_loopback(url: &Url) -> bool {

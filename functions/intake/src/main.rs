@@ -1,1 +1,86 @@
-fn main() {}
+//! Reads the environment, makes the clients, and runs [`intake::handler::handle`] behind the function URL.
+
+use std::convert::Infallible;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use aws_config::BehaviorVersion;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use intake::adapters::{SecretsManagerRootKey, SqsEventQueue};
+use intake::config::Config;
+use intake::handler::{Deps, handle};
+use intake::root_key_cache::RootKeyCache;
+use jiff::Timestamp;
+use lambda_http::{Error, Request, service_fn};
+use shared::ErrorChain;
+
+/// A connection within a region takes some milliseconds; one that takes longer is better tried anew.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// SQS and Secrets Manager answer within some tens of milliseconds, the first call after a start within a
+/// second.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Flux tries again by itself within 15 to 60 seconds, so a 503 in time is worth more than a second attempt
+/// here.
+const OPERATION_TIMEOUT: Duration = Duration::from_millis(2500);
+
+/// The second attempt is for connections that were closed while the instance slept.
+const MAX_ATTEMPTS: u32 = 2;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    lambda_http::tracing::init_default_subscriber();
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = %ErrorChain(error.as_ref()), "intake stopped");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Error> {
+    let config = Config::from_env(variable)?;
+    let aws = aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .timeout_config(
+            TimeoutConfig::builder()
+                .connect_timeout(CONNECT_TIMEOUT)
+                .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+                .operation_timeout(OPERATION_TIMEOUT)
+                .build(),
+        )
+        .retry_config(RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS))
+        .load()
+        .await;
+    let deps = Deps {
+        queue: SqsEventQueue::new(aws_sdk_sqs::Client::new(&aws), config.events_queue_url),
+        keys: RootKeyCache::new(SecretsManagerRootKey::new(
+            aws_sdk_secretsmanager::Client::new(&aws),
+            config.root_key_secret,
+        )),
+        limits: config.limits,
+    };
+    // While it fails requests are answered 503, and each of them may read again: no reason not to start.
+    if let Err(error) = deps.keys.get(now()).await {
+        tracing::error!(error = %ErrorChain(&error), "no root key yet");
+    }
+    lambda_http::run(service_fn(async |request: Request| {
+        Ok::<_, Infallible>(handle(&deps, request, now()).await)
+    }))
+    .await
+}
+
+#[expect(clippy::disallowed_methods, reason = "main hands the time to everything else")]
+fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "main hands the configuration to everything else"
+)]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}

@@ -1,0 +1,11 @@
+//! The operator's tool as a library: what the binary `commitstatus` does, for the local process and for tests.
+
+pub mod commands;
+pub mod connect;
+pub mod local_instance;
+pub mod names;
+pub mod object;
+pub mod root_key;
+pub mod secrets;
+pub mod store;
+pub mod yaml;

@@ -1,0 +1,15 @@
+//! The whole service in one process: the very handlers that Lambda runs, over stand-ins for what AWS provides.
+//!
+//! DynamoDB is an embedded engine behind the real SDK client, queues and secrets are served in process, and the
+//! function URL is a loopback port.
+
+pub mod demo;
+pub mod fifo;
+pub mod function_url;
+pub mod github;
+pub mod ports;
+pub mod pump;
+pub mod service;
+
+/// Reads the clock; handed down from `main`.
+pub type Clock = fn() -> jiff::Timestamp;

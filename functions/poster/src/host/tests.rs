@@ -1,0 +1,457 @@
+//! The way over the network, against servers on this machine.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use wiremock::matchers::{any, path};
+use wiremock::{Mock, MockServer, Request, ResponseTemplate};
+
+use super::answer::testing::{decision, now};
+use super::*;
+use HostKind::{Bitbucket, GitHub, GitLab};
+
+const SHA: &str = "a1afe267b54f38b46b487f6e938a6fd508278c07";
+const CANARY: &str = "c4n4ry-0f-the-m1ne";
+/// Nobody waits for it where all goes well.
+const LONG: Duration = Duration::from_secs(30);
+/// Servers that keep silent are waited for this long.
+const SHORT: Duration = Duration::from_millis(200);
+
+async fn post(host_kind: HostKind, root: &str, timeout: Duration) -> Result<(), PostError> {
+    let repository = Repository::parse(host_kind, &format!("{root}/acme/fleet.infra")).unwrap();
+    let credential = match host_kind {
+        Bitbucket => format!(r#"{{"token":"user:{CANARY}"}}"#),
+        _ => format!(r#"{{"token":"{CANARY}"}}"#),
+    };
+    let credential = Credential::from_secret(host_kind, &credential.into()).unwrap();
+    let status = CommitStatus {
+        repository: &repository,
+        sha: &SHA.parse().unwrap(),
+        context: "dev/apps/kustomization/podinfo",
+        state: State::Failure,
+        description: "health check failed",
+        target_url: None,
+    };
+    let outcome = Hosts::new()
+        .unwrap()
+        .post(&credential, &status, timeout, now())
+        .await;
+    if let Err(error) = &outcome {
+        let told = format!("{error} {error:?}");
+        assert!(!told.contains(CANARY), "{told}");
+        assert!(!told.contains(credential.value().to_str().unwrap()), "{told}");
+        assert!(error.message().chars().count() <= MAX_MESSAGE_CHARS, "{told}");
+    }
+    outcome
+}
+
+async fn answering(template: ResponseTemplate) -> MockServer {
+    let server = MockServer::start().await;
+    Mock::given(any()).respond_with(template).mount(&server).await;
+    server
+}
+
+async fn the_only_request(server: &MockServer) -> Request {
+    let mut requests = server.received_requests().await.unwrap();
+    assert_eq!(requests.len(), 1);
+    requests.remove(0)
+}
+
+fn path_of(host_kind: HostKind) -> String {
+    match host_kind {
+        GitHub => format!("/api/v3/repos/acme/fleet.infra/statuses/{SHA}"),
+        GitLab => format!("/api/v4/projects/acme%2Ffleet%2Einfra/statuses/{SHA}"),
+        Bitbucket => format!("/2.0/repositories/acme/fleet.infra/commit/{SHA}/statuses/build"),
+    }
+}
+
+fn headers_of(request: &Request) -> Vec<(String, String)> {
+    let mut headers: Vec<_> = request
+        .headers
+        .iter()
+        .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
+        .filter(|(name, _)| name != "host" && name != "content-length")
+        .collect();
+    headers.sort();
+    headers
+}
+
+async fn asserts_the_whole_request(host_kind: HostKind, headers: &[(&str, &str)], body: Value) {
+    let server = answering(ResponseTemplate::new(201)).await;
+
+    assert_eq!(post(host_kind, &server.uri(), LONG).await, Ok(()));
+
+    let request = the_only_request(&server).await;
+    assert_eq!(request.method.as_str(), "POST");
+    assert_eq!(request.url.path(), path_of(host_kind));
+    assert_eq!(request.url.query(), None);
+    let headers: Vec<_> = headers
+        .iter()
+        .map(|(name, value)| (name.to_string(), value.to_string()))
+        .collect();
+    assert_eq!(headers_of(&request), headers);
+    assert_eq!(request.body_json::<Value>().unwrap(), body);
+}
+
+#[tokio::test]
+async fn posts_to_github() {
+    asserts_the_whole_request(
+        GitHub,
+        &[
+            ("accept", "application/vnd.github+json"),
+            ("authorization", "Bearer c4n4ry-0f-the-m1ne"),
+            ("content-type", "application/json"),
+            ("user-agent", USER_AGENT),
+            ("x-github-api-version", "2022-11-28"),
+        ],
+        json!({
+            "state": "failure",
+            "description": "health check failed",
+            "context": "dev/apps/kustomization/podinfo",
+        }),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn posts_to_gitlab() {
+    asserts_the_whole_request(
+        GitLab,
+        &[
+            ("accept", "*/*"),
+            ("content-type", "application/json"),
+            ("private-token", CANARY),
+            ("user-agent", USER_AGENT),
+        ],
+        json!({
+            "state": "failed",
+            "name": "dev/apps/kustomization/podinfo",
+            "description": "health check failed",
+        }),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn posts_to_bitbucket() {
+    asserts_the_whole_request(
+        Bitbucket,
+        &[
+            ("accept", "*/*"),
+            ("authorization", "Basic dXNlcjpjNG40cnktMGYtdGhlLW0xbmU="),
+            ("content-type", "application/json"),
+            ("user-agent", USER_AGENT),
+        ],
+        json!({
+            "key": "a144f8a42935d90a626d1f8340a5619974f462b2",
+            "url": format!("https://bitbucket.org/acme/fleet.infra/commits/{SHA}"),
+            "state": "FAILED",
+            "name": "dev/apps/kustomization/podinfo",
+            "description": "health check failed",
+        }),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn every_answer_costs_one_request_and_is_a_decision() {
+    let cases = [
+        (200, "ok"),
+        (201, "ok"),
+        (301, "moved"),
+        (302, "moved"),
+        (400, "rejected"),
+        (401, "unauthorized"),
+        (403, "forbidden"),
+        (404, "not-found"),
+        (409, "conflict"),
+        (410, "gone"),
+        (422, "rejected"),
+        (429, "until +60"),
+        (500, "ambiguous"),
+        (502, "ambiguous"),
+        (503, "ambiguous"),
+    ];
+    for host_kind in HostKind::ALL {
+        for (code, expected) in cases {
+            let server = answering(ResponseTemplate::new(code)).await;
+
+            let outcome = post(host_kind, &server.uri(), LONG).await;
+
+            assert_eq!(decision(&outcome), expected, "{host_kind} {code}");
+            the_only_request(&server).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_host_is_understood_over_the_wire() {
+    let cases = [
+        (
+            GitHub,
+            ResponseTemplate::new(422).set_body_json(json!({"message": "No commit found for SHA: a1afe26"})),
+            "unknown commit",
+        ),
+        (
+            GitHub,
+            ResponseTemplate::new(403)
+                .insert_header("x-ratelimit-remaining", "0")
+                .insert_header("x-ratelimit-reset", "1786108412")
+                .set_body_json(json!({"message": "API rate limit exceeded"})),
+            "until +30",
+        ),
+        (
+            GitLab,
+            ResponseTemplate::new(400)
+                .set_body_json(json!({"message": "Cannot transition status via :drop from :failed"})),
+            "ok",
+        ),
+        (
+            Bitbucket,
+            ResponseTemplate::new(404).set_body_json(json!({"error": {"message": "Commit not found"}})),
+            "unknown commit",
+        ),
+    ];
+    for (host_kind, template, expected) in cases {
+        let server = answering(template).await;
+        assert_eq!(decision(&post(host_kind, &server.uri(), LONG).await), expected);
+    }
+}
+
+#[tokio::test]
+async fn an_echoed_credential_is_masked_before_the_message_is_cut() {
+    // The token would straddle the cut.
+    let filling = "x".repeat(MAX_MESSAGE_CHARS - "401 ".len() - CANARY.len() / 2);
+    for host_kind in HostKind::ALL {
+        for echo in [CANARY, "dXNlcjpjNG40cnktMGYtdGhlLW0xbmU="] {
+            let words = format!("{filling}{echo}\n\t{}", "y".repeat(300));
+            let body = match host_kind {
+                Bitbucket => json!({"error": {"message": words}}),
+                _ => json!({"message": words}),
+            };
+            let server = answering(ResponseTemplate::new(401).set_body_json(body)).await;
+
+            let error = post(host_kind, &server.uri(), LONG).await.unwrap_err();
+
+            assert!(!error.message().contains(&CANARY[..4]), "{error}");
+            assert!(!error.message().contains(char::is_control), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_renamed_repository_is_followed_with_method_body_and_credential() {
+    for host_kind in HostKind::ALL {
+        for code in [301, 302, 307, 308] {
+            let server = MockServer::start().await;
+            Mock::given(path("/renamed"))
+                .respond_with(ResponseTemplate::new(201))
+                .mount(&server)
+                .await;
+            Mock::given(any())
+                .respond_with(ResponseTemplate::new(code).insert_header("location", "/renamed"))
+                .mount(&server)
+                .await;
+
+            assert_eq!(post(host_kind, &server.uri(), LONG).await, Ok(()), "{code}");
+
+            let requests = server.received_requests().await.unwrap();
+            let [first, second] = requests.as_slice() else {
+                panic!("{} requests", requests.len());
+            };
+            assert_eq!(first.url.path(), path_of(host_kind));
+            assert_eq!(second.url.path(), "/renamed");
+            assert_eq!(second.method, first.method);
+            assert_eq!(second.body, first.body);
+            assert_eq!(headers_of(second), headers_of(first));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_circle_of_redirects_ends() {
+    let server = answering(ResponseTemplate::new(307).insert_header("location", "/again")).await;
+
+    assert_eq!(decision(&post(GitHub, &server.uri(), LONG).await), "moved");
+    assert_eq!(server.received_requests().await.unwrap().len(), 1 + MAX_REDIRECTS);
+}
+
+#[tokio::test]
+async fn the_credential_does_not_follow_to_another_host() {
+    let elsewhere = answering(ResponseTemplate::new(201)).await;
+    let https = elsewhere.uri().replace("http://", "https://");
+    let query = format!("{}/x?token={CANARY}", elsewhere.uri());
+    for location in [elsewhere.uri(), https, query, "//bitbucket.org/a".to_owned()] {
+        let server = answering(ResponseTemplate::new(301).insert_header("location", location.as_str())).await;
+
+        let error = post(GitLab, &server.uri(), LONG).await.unwrap_err();
+
+        assert_eq!(decision(&Err(error.clone())), "moved", "{location}");
+        assert!(error.message().starts_with("redirected to http"), "{error}");
+        the_only_request(&server).await;
+    }
+    assert!(elsewhere.received_requests().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_see_other_is_not_followed() {
+    let server = answering(ResponseTemplate::new(303).insert_header("location", "/login")).await;
+
+    assert_eq!(decision(&post(GitLab, &server.uri(), LONG).await), "moved");
+    the_only_request(&server).await;
+}
+
+#[tokio::test]
+async fn a_silent_host_may_have_taken_it() {
+    let server = answering(ResponseTemplate::new(201).set_delay(LONG)).await;
+
+    let error = post(GitHub, &server.uri(), SHORT).await.unwrap_err();
+
+    assert_eq!(error, PostError::Ambiguous("no answer within 200ms".into()));
+}
+
+/// A server that answers every connection alike.
+async fn serving<F>(handle: impl Fn(TcpStream) -> F + Send + 'static) -> SocketAddr
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(handle(stream));
+        }
+    });
+    address
+}
+
+/// Reads a request to its end: a body that is a JSON object of no depth.
+async fn read_request(stream: &mut TcpStream) {
+    let mut request = Vec::new();
+    while !request.ends_with(b"}") {
+        if stream.read_buf(&mut request).await.unwrap() == 0 {
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refused_connection_was_not_sent() {
+    let address = {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        listener.local_addr().unwrap()
+    };
+
+    let error = post(GitHub, &format!("http://{address}"), LONG)
+        .await
+        .unwrap_err();
+
+    assert_eq!(decision(&Err(error.clone())), "not sent");
+    assert!(error.message().contains("refused"), "{error}");
+}
+
+#[tokio::test]
+async fn a_failed_handshake_was_not_sent() {
+    let address = serving(|mut stream| async move {
+        let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+    })
+    .await;
+
+    let outcome = post(GitLab, &format!("https://{address}"), LONG).await;
+
+    assert_eq!(decision(&outcome), "not sent", "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_after_the_request_may_have_been_enough() {
+    let address = serving(|mut stream| async move { read_request(&mut stream).await }).await;
+
+    let outcome = post(Bitbucket, &format!("http://{address}"), LONG).await;
+
+    assert_eq!(decision(&outcome), "ambiguous", "{outcome:?}");
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_counts_as_far_as_its_status_goes() {
+    let cases = [
+        ("201 Created", "ok"),
+        ("401 Unauthorized", "unauthorized"),
+        ("422 Unprocessable Entity", "ambiguous"),
+        ("400 Bad Request", "ambiguous"),
+        ("500 Internal Server Error", "ambiguous"),
+    ];
+    // Once the connection is closed, once it stays open and nothing more comes.
+    let posts = cases.into_iter().flat_map(|case| [(case, false), (case, true)]);
+    futures_util::future::join_all(posts.map(|((status, expected), stays_open)| async move {
+        let address = serving(move |mut stream| async move {
+            read_request(&mut stream).await;
+            let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 100\r\n\r\n{{\"mess");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            if stays_open {
+                std::future::pending::<()>().await;
+            }
+        })
+        .await;
+
+        let outcome = post(GitLab, &format!("http://{address}"), SHORT * 5).await;
+
+        assert_eq!(decision(&outcome), expected, "{status} {stays_open} {outcome:?}");
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn an_endless_answer_is_read_to_the_limit_only() {
+    let address = serving(|mut stream| async move {
+        read_request(&mut stream).await;
+        let _ = stream
+            .write_all(b"HTTP/1.1 403 Forbidden\r\ntransfer-encoding: chunked\r\n\r\n")
+            .await;
+        let chunk = format!("1000\r\n{}\r\n", "z".repeat(0x1000));
+        while stream.write_all(chunk.as_bytes()).await.is_ok() {}
+    })
+    .await;
+
+    let outcome = post(GitHub, &format!("http://{address}"), LONG).await;
+
+    assert_eq!(decision(&outcome), "forbidden");
+}
+
+#[tokio::test]
+async fn one_connection_carries_many_posts() {
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&connections);
+    let address = serving(move |mut stream| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        async move {
+            loop {
+                read_request(&mut stream).await;
+                let answer = b"HTTP/1.1 201 Created\r\ncontent-length: 2\r\n\r\n{}";
+                if stream.write_all(answer).await.is_err() {
+                    return;
+                }
+            }
+        }
+    })
+    .await;
+    let repository = Repository::parse(GitHub, &format!("http://{address}/acme/fleet")).unwrap();
+    let credential = Credential::from_secret(GitHub, &r#"{"token":"t"}"#.into()).unwrap();
+    let sha = SHA.parse().unwrap();
+    let hosts = Hosts::new().unwrap();
+    for state in [State::Pending, State::Failure, State::Success] {
+        let status = CommitStatus {
+            repository: &repository,
+            sha: &sha,
+            context: "c",
+            state,
+            description: "d",
+            target_url: None,
+        };
+        assert_eq!(hosts.post(&credential, &status, LONG, now()).await, Ok(()));
+    }
+    assert_eq!(connections.load(Ordering::Relaxed), 1);
+}

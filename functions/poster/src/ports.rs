@@ -1,0 +1,155 @@
+//! What this function needs from outside, no wider than its role.
+
+use std::error::Error;
+use std::future::Future;
+
+use secrecy::SecretString;
+use shared::CommitStatusRule;
+use shared::item::StatusItem;
+use shared::kinds::{ObjectName, Provider, Reference, Scope};
+use shared::message::StatusKey;
+
+use crate::outcome::Record;
+use crate::pace::Pace;
+
+/// A table or the secret store did not answer, or not with what was expected.
+#[derive(Debug, thiserror::Error)]
+#[error("could not {action}")]
+pub struct Unavailable {
+    /// What was tried.
+    pub action: &'static str,
+    /// Why it failed.
+    #[source]
+    pub source: Box<dyn Error + Send + Sync>,
+}
+
+impl Unavailable {
+    /// For `map_err`.
+    pub fn to<E: Into<Box<dyn Error + Send + Sync>>>(action: &'static str) -> impl FnOnce(E) -> Self {
+        move |source| Self {
+            action,
+            source: source.into(),
+        }
+    }
+}
+
+/// A status this poster may post now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The status as it was before.
+    pub item: StatusItem,
+    /// Until when others keep away, in milliseconds; it also tells this claim from any other.
+    pub until: i64,
+}
+
+/// What came of a claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claimed {
+    /// It is ours.
+    Ours(Box<Claim>),
+    /// Nothing is due: posted already, parked, or gone.
+    NothingDue,
+    /// Another poster is at it, or an answer that left everything open is not old enough.
+    Busy,
+}
+
+/// What came of recording an outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recorded {
+    /// It stands in the table.
+    Done,
+    /// It stands in the table, and the status has changed meanwhile: there is more to post.
+    Changed,
+    /// The lease ran out and another poster has the status: it is due again, so that the last word is the newest.
+    Lost,
+}
+
+/// The `statuses` table.
+pub trait StatusStore {
+    /// Takes a status for `lease_millis`, if something is due, whatever its date, and nobody has it.
+    fn claim(
+        &self,
+        key: &StatusKey,
+        now: i64,
+        lease_millis: i64,
+    ) -> impl Future<Output = Result<Claimed, Unavailable>> + Send;
+
+    /// Writes down what came of a claim.
+    fn record(
+        &self,
+        claim: &Claim,
+        record: &Record,
+        now: i64,
+    ) -> impl Future<Output = Result<Recorded, Unavailable>> + Send;
+}
+
+/// When a credential may be used next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slot {
+    /// At this millisecond, now or within [`crate::pace::LONGEST_WAIT_MILLIS`]; it is reserved. `was_held`: the last
+    /// hold has run out and no post has shown yet that its cause is gone.
+    At {
+        /// When.
+        millis: i64,
+        /// See above.
+        was_held: bool,
+    },
+    /// Not before this millisecond; nothing is reserved.
+    NotBefore(i64),
+}
+
+/// Pace and holds of credentials, in the `statuses` table.
+pub trait CredentialStore {
+    /// Reserves the next slot.
+    fn reserve(
+        &self,
+        credential: &str,
+        pace: Pace,
+        now: i64,
+    ) -> impl Future<Output = Result<Slot, Unavailable>> + Send;
+
+    /// Holds back every post with the credential until an instant; never shortens a hold. Returns how many holds in a
+    /// row that makes.
+    fn hold(
+        &self,
+        credential: &str,
+        until: i64,
+        reason: &str,
+    ) -> impl Future<Output = Result<u32, Unavailable>> + Send;
+
+    /// How many holds in a row there were so far.
+    fn holds(&self, credential: &str) -> impl Future<Output = Result<u32, Unavailable>> + Send;
+
+    /// Forgets past holds: a post was taken.
+    fn release(&self, credential: &str) -> impl Future<Output = Result<(), Unavailable>> + Send;
+}
+
+/// A stored object that this release cannot read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unreadable(pub String);
+
+/// A stored object: absent, unreadable or there.
+pub type Stored<T> = Option<Result<T, Unreadable>>;
+
+/// Reads the `rules` table.
+pub trait RuleStore {
+    /// The rule as applied for a scope.
+    fn rule(
+        &self,
+        reference: &Reference,
+    ) -> impl Future<Output = Result<Stored<CommitStatusRule>, Unavailable>> + Send;
+
+    /// The Provider as applied for a scope.
+    fn provider(
+        &self,
+        scope: &Scope,
+        name: &ObjectName,
+    ) -> impl Future<Output = Result<Stored<Provider>, Unavailable>> + Send;
+}
+
+/// The Providers' secrets.
+pub trait SecretStore {
+    /// The secret's JSON text by its name below the stack's prefix; `None` if there is no such secret.
+    fn secret(&self, name: &str) -> impl Future<Output = Result<Option<SecretString>, Unavailable>> + Send;
+}

@@ -1,0 +1,304 @@
+//! Carries one status through: claim, post, record.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use shared::ErrorChain;
+use shared::item::StatusItem;
+use shared::message::StatusKey;
+
+use crate::credentials::{Credentials, NoCredential};
+use crate::host::{CommitStatus, Hosts, PostError};
+use crate::outcome::{self, Hold, Record, Retry, SPREAD_MILLIS, backoff, hold_millis};
+use crate::pace::Pace;
+use crate::ports::{
+    Claim, Claimed, CredentialStore, Recorded, RuleStore, SecretStore, Slot, StatusStore, Unavailable,
+};
+use crate::target::{Target, Targets};
+
+/// How long a claim keeps others away: the longest wait for a slot, the longest timeout a Provider can ask for, once
+/// more after a 401, and the writes around them.
+pub const LEASE_MILLIS: i64 = 150_000;
+
+/// Claims in a row without a recorded outcome after which a status is taken out of the way: it crashes the poster.
+const CLAIMS_BEFORE_CRASHED: u32 = 5;
+
+/// Changes of one status that are posted one after the other; a further one waits for the sweeper.
+const ROUNDS: usize = 5;
+
+/// What posting works with.
+pub struct Deps<S, P, R, T, C, J> {
+    /// Statuses.
+    pub statuses: S,
+    /// Pace and holds.
+    pub pacer: P,
+    /// Rules and Providers.
+    pub targets: Targets<R>,
+    /// Secrets.
+    pub credentials: Credentials<T>,
+    /// The Git hosts.
+    pub hosts: Hosts,
+    /// The clock.
+    pub clock: C,
+    /// A random number below its argument.
+    pub jitter: J,
+}
+
+impl<S, P, R, T, C, J> Deps<S, P, R, T, C, J>
+where
+    S: StatusStore,
+    P: CredentialStore,
+    R: RuleStore,
+    T: SecretStore,
+    C: Fn() -> Timestamp,
+    J: Fn(i64) -> i64,
+{
+    /// Posts a status if something is due, and again while it changes meanwhile.
+    ///
+    /// # Errors
+    /// If a table does not answer. What was claimed is due again when the lease ends.
+    pub async fn work_on(&self, key: &StatusKey) -> Result<(), Unavailable> {
+        for _ in 0..ROUNDS {
+            let now = (self.clock)();
+            let claim = match self
+                .statuses
+                .claim(key, now.as_millisecond(), LEASE_MILLIS)
+                .await?
+            {
+                Claimed::Ours(claim) => claim,
+                Claimed::NothingDue => {
+                    log_idle(key, "nothing-due");
+                    return Ok(());
+                }
+                Claimed::Busy => {
+                    log_idle(key, "busy");
+                    return Ok(());
+                }
+            };
+            let record = self.carry_out(&claim).await?;
+            let recorded = self
+                .statuses
+                .record(&claim, &record, (self.clock)().as_millisecond())
+                .await?;
+            log(&claim.item, &record, recorded);
+            if recorded != Recorded::Changed {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    async fn carry_out(&self, claim: &Claim) -> Result<Record, Unavailable> {
+        let item = &claim.item;
+        if item.claims >= CLAIMS_BEFORE_CRASHED {
+            return Ok(Record::Parked {
+                reason: "crashed",
+                error: item.last_error.clone(),
+            });
+        }
+        if !item.unsure {
+            if item.is_posted() {
+                return Ok(Record::Ended {
+                    reason: "already-posted",
+                    error: None,
+                });
+            }
+            if item.desired.only_clears && item.posted.is_none() {
+                return Ok(Record::Ended {
+                    reason: "nothing-to-clear",
+                    error: None,
+                });
+            }
+        }
+        match self.targets.of(item, (self.clock)()).await? {
+            Ok(target) => self.post(item, &target).await,
+            Err(record) => Ok(record),
+        }
+    }
+
+    async fn post(&self, item: &StatusItem, target: &Target) -> Result<Record, Unavailable> {
+        let host = target.repository.host_kind;
+        let pace = Pace::of(host);
+        let credential = match self
+            .credentials
+            .get(host, &target.credential, (self.clock)())
+            .await
+        {
+            Ok(Ok(credential)) => credential,
+            Ok(Err(missing)) => return self.refused(target, &missing_text(&missing)).await,
+            Err(error) => {
+                return Ok(Record::Retry(Retry {
+                    due_at: (self.clock)().as_millisecond() + backoff(item.attempts),
+                    open: false,
+                    counts: true,
+                    claim_until: None,
+                    error: Some(outcome::cut(&ErrorChain(&error).to_string())),
+                }));
+            }
+        };
+        let was_held = match self
+            .pacer
+            .reserve(&target.credential, pace, (self.clock)().as_millisecond())
+            .await?
+        {
+            Slot::At { millis, was_held } => {
+                let wait = millis - (self.clock)().as_millisecond();
+                if let Ok(wait) = u64::try_from(wait)
+                    && wait > 0
+                {
+                    tokio::time::sleep(Duration::from_millis(wait)).await;
+                }
+                was_held
+            }
+            Slot::NotBefore(millis) => return Ok(self.not_before(millis, None)),
+        };
+        let status = CommitStatus {
+            repository: &target.repository,
+            sha: &target.sha,
+            context: &item.context,
+            state: item.desired.state,
+            description: &item.desired.description,
+            target_url: None,
+        };
+        let timeout = Duration::from_secs(u64::from(target.timeout_seconds));
+        let mut answer = self
+            .hosts
+            .post(&credential, &status, timeout, (self.clock)())
+            .await;
+        if let Err(PostError::Unauthorized(_)) = &answer {
+            // The secret may have been mended since it was read.
+            match self
+                .credentials
+                .read(host, &target.credential, (self.clock)())
+                .await
+            {
+                Ok(Ok(mended)) if !mended.is_same_as(&credential) => {
+                    answer = self.hosts.post(&mended, &status, timeout, (self.clock)()).await;
+                }
+                Ok(Err(missing)) => return self.refused(target, &missing_text(&missing)).await,
+                Ok(Ok(_)) | Err(_) => {}
+            }
+        }
+        match answer {
+            Ok(()) => {
+                if was_held {
+                    self.pacer.release(&target.credential).await?;
+                }
+                Ok(Record::Posted)
+            }
+            Err(error) => {
+                let now = (self.clock)();
+                match outcome::outcome(item, &error, now) {
+                    (_, Some(Hold::Refused)) => self.refused(target, &error.to_string()).await,
+                    (_, Some(Hold::Until(until))) => {
+                        let error = outcome::cut(&error.to_string());
+                        self.pacer.hold(&target.credential, until, &error).await?;
+                        tracing::warn!(
+                            credential = %target.credential,
+                            hold.until = %at(until),
+                            error = %error,
+                            outcome = "held",
+                            "credential held back until the instant its host named"
+                        );
+                        Ok(self.not_before(until, Some(error)))
+                    }
+                    (record, None) => Ok(record),
+                }
+            }
+        }
+    }
+
+    /// The credential is missing or refused: it rests, and its statuses with it, until it is tried again.
+    async fn refused(&self, target: &Target, error: &str) -> Result<Record, Unavailable> {
+        let error = outcome::cut(error);
+        let holds = self.pacer.holds(&target.credential).await?;
+        let until = (self.clock)().as_millisecond() + hold_millis(holds);
+        self.pacer.hold(&target.credential, until, &error).await?;
+        tracing::error!(
+            credential = %target.credential,
+            hold.until = %at(until),
+            error = %error,
+            outcome = "held",
+            "credential refused or missing: set the secret again, it is tried again by itself"
+        );
+        Ok(self.not_before(until, Some(error)))
+    }
+
+    fn not_before(&self, millis: i64, error: Option<String>) -> Record {
+        let due_at = millis + (self.jitter)(SPREAD_MILLIS);
+        Record::Retry(Retry {
+            due_at,
+            open: false,
+            counts: false,
+            claim_until: None,
+            error,
+        })
+    }
+}
+
+fn missing_text(missing: &NoCredential) -> String {
+    ErrorChain(missing).to_string()
+}
+
+fn at(millis: i64) -> String {
+    Timestamp::from_millisecond(millis).map_or_else(|_| millis.to_string(), |instant| format!("{instant:.0}"))
+}
+
+fn log_idle(key: &StatusKey, outcome: &str) {
+    tracing::info!(
+        commit.repository = %key.repository(),
+        commit.sha = %key.sha(),
+        status.context = %key.sk,
+        outcome,
+        "{} on {}: {outcome}",
+        key.sk,
+        key.sha(),
+    );
+}
+
+fn log(item: &StatusItem, record: &Record, recorded: Recorded) {
+    let (outcome, error, next) = match record {
+        Record::Posted => ("posted".to_owned(), None, None),
+        Record::Retry(retry) => ("retry".to_owned(), retry.error.as_deref(), Some(at(retry.due_at))),
+        Record::Parked { reason, error } => (format!("parked({reason})"), error.as_deref(), None),
+        Record::Ended { reason, error } => (format!("ended({reason})"), error.as_deref(), None),
+    };
+    let coalesced = match record {
+        // Changes between the last one posted and this one, which nobody needs to see any more.
+        Record::Posted => item
+            .rev
+            .saturating_sub(item.posted.as_ref().map_or(0, |posted| posted.rev) + 1),
+        _ => 0,
+    };
+    macro_rules! line {
+        ($level:ident) => {
+            tracing::$level!(
+                event.id = %item.event_id,
+                event.cluster = %item.cluster,
+                event.object = %item.object,
+                rule = %item.rule,
+                provider = %item.provider,
+                commit.repository = %item.key.repository(),
+                commit.sha = %item.key.sha(),
+                status.context = %item.context,
+                status.state = %item.desired.state,
+                status.rev = item.rev,
+                status.coalesced = coalesced,
+                status.attempts = item.attempts,
+                next_attempt = next,
+                error,
+                outcome = %outcome,
+                recorded = ?recorded,
+                "{} on {}: {} {outcome}",
+                item.context,
+                item.key.sha(),
+                item.desired.state,
+            )
+        };
+    }
+    match record {
+        Record::Posted | Record::Ended { .. } => line!(info),
+        Record::Retry(_) => line!(warn),
+        Record::Parked { .. } => line!(error),
+    }
+}

@@ -1,0 +1,303 @@
+//! Desired statuses in the `statuses` table.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
+use shared::State;
+use shared::item::{PK, SK, STATUS_LIFETIME_SECONDS, StatusItem, due_shard, names_in};
+use shared::message::StatusKey;
+
+use crate::decide::{Decision, Hint, Incoming, decide};
+use crate::ports::{StatusStore, Unavailable, Written};
+use crate::verdict::{SkipReason, Verdict};
+
+/// When the sweeper sends the hint of a change whose own hint was lost.
+const FIRST_ATTEMPT_MILLIS: i64 = 60_000;
+
+/// Times a write is decided anew because the item moved meanwhile. Events of one object come one after the other, so
+/// the only rivals are another rule on the same context and the poster.
+const ROUNDS: usize = 10;
+
+/// The `statuses` table in DynamoDB.
+pub struct StatusesTable {
+    client: Client,
+    table: String,
+}
+
+type Item = HashMap<String, AttributeValue>;
+
+/// What a conditional write came to.
+enum Outcome {
+    Done(Item),
+    /// The condition did not hold; the item as it is, if there is one.
+    Refused(Option<Item>),
+}
+
+impl StatusesTable {
+    /// The table of that name.
+    pub fn new(client: Client, table: String) -> Self {
+        Self { client, table }
+    }
+
+    fn update(&self, key: &StatusKey, update: &str, condition: &str) -> UpdateItemFluentBuilder {
+        let mut builder = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key(PK, AttributeValue::S(key.pk.clone()))
+            .key(SK, AttributeValue::S(key.sk.clone()))
+            .update_expression(update)
+            .condition_expression(condition)
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        for name in names_in(&[update, condition]) {
+            builder = builder.expression_attribute_names(format!("#{name}"), name);
+        }
+        builder
+    }
+
+    async fn send(&self, builder: UpdateItemFluentBuilder) -> Result<Outcome, Unavailable> {
+        match builder.send().await {
+            Ok(answer) => Ok(Outcome::Done(answer.attributes.unwrap_or_default())),
+            Err(error) => match error.into_service_error() {
+                UpdateItemError::ConditionalCheckFailedException(refused) => {
+                    Ok(Outcome::Refused(refused.item))
+                }
+                other => Err(Unavailable::to("write a desired status")(other)),
+            },
+        }
+    }
+
+    /// The common case in one write: newer, same state, already posted, nothing due, not unsure. For a success that
+    /// only clears: nothing posted that it would clear.
+    async fn touch_if_unchanged(
+        &self,
+        key: &StatusKey,
+        incoming: &Incoming,
+        now: i64,
+    ) -> Result<Outcome, Unavailable> {
+        let update = "SET #order_key = :order_key, #event_id = :event_id, #expires_at = :expires_at";
+        let idle = "#order_key < :order_key AND #desired.#state = :state \
+                    AND attribute_not_exists(#due) AND attribute_not_exists(#unsure)";
+        let desired = &incoming.desired;
+        let condition = if desired.only_clears {
+            format!("{idle} AND (attribute_not_exists(#posted) OR #posted.#state = :state)")
+        } else if desired.state == State::Failure {
+            format!(
+                "{idle} AND #posted.#state = :state AND #desired.#reason = :reason AND #posted.#reason = :reason"
+            )
+        } else {
+            format!("{idle} AND #posted.#state = :state")
+        };
+        let mut builder = self
+            .update(key, update, &condition)
+            .expression_attribute_values(":order_key", text(incoming.order_key.as_str()))
+            .expression_attribute_values(":event_id", text(&incoming.event_id))
+            .expression_attribute_values(":expires_at", number(expires_at(now)))
+            .expression_attribute_values(":state", text(desired.state.as_str()));
+        if desired.state == State::Failure {
+            builder = builder.expression_attribute_values(":reason", text(&desired.reason));
+        }
+        self.send(builder).await
+    }
+
+    async fn create(&self, item: &StatusItem) -> Result<Outcome, Unavailable> {
+        let attributes: Item =
+            serde_dynamo::to_item(item).map_err(Unavailable::to("write a desired status as an item"))?;
+        let result = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(attributes.clone()))
+            .condition_expression("attribute_not_exists(#pk)")
+            .expression_attribute_names("#pk", PK)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        use aws_sdk_dynamodb::operation::put_item::PutItemError;
+        match result {
+            Ok(_) => Ok(Outcome::Done(attributes)),
+            Err(error) => match error.into_service_error() {
+                PutItemError::ConditionalCheckFailedException(refused) => Ok(Outcome::Refused(refused.item)),
+                other => Err(Unavailable::to("write a desired status")(other)),
+            },
+        }
+    }
+
+    async fn change(
+        &self,
+        draft: &StatusItem,
+        incoming: &Incoming,
+        seen: &StatusItem,
+        now: i64,
+    ) -> Result<Outcome, Unavailable> {
+        let update = "SET #order_key = :order_key, #event_id = :event_id, #desired = :desired, #rev = :rev, \
+                      #due = :due, #due_at = :due_at, #context = :context, #rule = :rule, #provider = :provider, \
+                      #credential = :credential, #cluster = :cluster, #object = :object, \
+                      #attempts = :zero, #claims = :zero \
+                      REMOVE #parked, #ended, #expires_at, #last_error";
+        let desired = serde_dynamo::to_attribute_value(&incoming.desired)
+            .map_err(Unavailable::to("write a desired status as an item"))?;
+        let provider = serde_dynamo::to_attribute_value(&draft.provider)
+            .map_err(Unavailable::to("write a desired status as an item"))?;
+        let builder = self
+            .as_seen(update, &draft.key, seen)
+            .expression_attribute_values(":order_key", text(incoming.order_key.as_str()))
+            .expression_attribute_values(":event_id", text(&incoming.event_id))
+            .expression_attribute_values(":desired", desired)
+            .expression_attribute_values(":rev", number(seen.rev + 1))
+            .expression_attribute_values(":due", text(&due_shard(&draft.key)))
+            .expression_attribute_values(":due_at", number(now + FIRST_ATTEMPT_MILLIS))
+            .expression_attribute_values(":context", text(&draft.context))
+            .expression_attribute_values(":rule", text(&draft.rule.to_string()))
+            .expression_attribute_values(":provider", provider)
+            .expression_attribute_values(":credential", text(&draft.credential))
+            .expression_attribute_values(":cluster", text(&draft.cluster))
+            .expression_attribute_values(":object", text(&draft.object))
+            .expression_attribute_values(":zero", number(0));
+        self.send(builder).await
+    }
+
+    async fn touch(
+        &self,
+        key: &StatusKey,
+        incoming: &Incoming,
+        seen: &StatusItem,
+        verdict: Verdict,
+        now: i64,
+    ) -> Result<Outcome, Unavailable> {
+        let mut update = String::from("SET #order_key = :order_key, #event_id = :event_id");
+        let quiet = verdict == Verdict::Skipped(SkipReason::Severity) || incoming.desired.only_clears;
+        if seen.due.is_none() {
+            // None while something is due or parked: the poster sets it when that has ended.
+            update.push_str(", #expires_at = :expires_at");
+        }
+        if quiet && seen.due.is_none() {
+            update.push_str(", #desired = :desired");
+        }
+        let mut builder = self
+            .as_seen(&update, key, seen)
+            .expression_attribute_values(":order_key", text(incoming.order_key.as_str()))
+            .expression_attribute_values(":event_id", text(&incoming.event_id));
+        if seen.due.is_none() {
+            builder = builder.expression_attribute_values(":expires_at", number(expires_at(now)));
+        }
+        if quiet && seen.due.is_none() {
+            let desired = serde_dynamo::to_attribute_value(&incoming.desired)
+                .map_err(Unavailable::to("write a desired status as an item"))?;
+            builder = builder.expression_attribute_values(":desired", desired);
+        }
+        self.send(builder).await
+    }
+
+    /// An update on condition that what was decided on still stands: order, change, whether something is due or
+    /// parked, and whether a post is under way.
+    fn as_seen(&self, update: &str, key: &StatusKey, seen: &StatusItem) -> UpdateItemFluentBuilder {
+        let mut condition = String::from("#order_key = :seen_order AND #rev = :seen_rev");
+        condition.push_str(match seen.due {
+            Some(_) => " AND #due = :seen_due",
+            None => " AND attribute_not_exists(#due)",
+        });
+        condition.push_str(if seen.unsure {
+            " AND attribute_exists(#unsure)"
+        } else {
+            " AND attribute_not_exists(#unsure)"
+        });
+        let mut builder = self
+            .update(key, update, &condition)
+            .expression_attribute_values(":seen_order", text(seen.order_key.as_str()))
+            .expression_attribute_values(":seen_rev", number(seen.rev));
+        if let Some(due) = &seen.due {
+            builder = builder.expression_attribute_values(":seen_due", text(due));
+        }
+        builder
+    }
+}
+
+impl StatusStore for StatusesTable {
+    async fn apply(&self, draft: &StatusItem, incoming: &Incoming, now: i64) -> Result<Written, Unavailable> {
+        let mut seen = match self.touch_if_unchanged(&draft.key, incoming, now).await? {
+            Outcome::Done(item) => {
+                let item = read(item)?;
+                let verdict = match item.posted {
+                    Some(_) => Verdict::Unchanged,
+                    None => Verdict::Skipped(SkipReason::Severity),
+                };
+                return Ok(written(verdict, Hint::None, &item));
+            }
+            Outcome::Refused(item) => item.map(read).transpose()?,
+        };
+        for _ in 0..ROUNDS {
+            let decision = decide(seen.as_ref(), incoming);
+            let (outcome, verdict, hint) = match (decision, &seen) {
+                (Decision::Leave(verdict, hint), Some(item)) => return Ok(written(verdict, hint, item)),
+                (Decision::Touch(verdict), Some(item)) => (
+                    self.touch(&draft.key, incoming, item, verdict, now).await?,
+                    verdict,
+                    Hint::None,
+                ),
+                (Decision::Change, Some(item)) => (
+                    self.change(draft, incoming, item, now).await?,
+                    Verdict::Changed,
+                    Hint::Send,
+                ),
+                (Decision::Remember, _) => {
+                    let remembered = StatusItem {
+                        due: None,
+                        due_at: None,
+                        rev: 0,
+                        expires_at: Some(expires_at(now)),
+                        ..draft.clone()
+                    };
+                    (
+                        self.create(&remembered).await?,
+                        Verdict::Skipped(SkipReason::Severity),
+                        Hint::None,
+                    )
+                }
+                (Decision::Create | Decision::Change | Decision::Touch(_) | Decision::Leave(..), _) => {
+                    let created = StatusItem {
+                        due_at: Some(now + FIRST_ATTEMPT_MILLIS),
+                        ..draft.clone()
+                    };
+                    (self.create(&created).await?, Verdict::Changed, Hint::Send)
+                }
+            };
+            match outcome {
+                Outcome::Done(item) => return Ok(written(verdict, hint, &read(item)?)),
+                Outcome::Refused(item) => seen = item.map(read).transpose()?,
+            }
+        }
+        Err(Unavailable::to("write a desired status")(
+            "others kept changing it".to_owned(),
+        ))
+    }
+}
+
+fn written(verdict: Verdict, hint: Hint, item: &StatusItem) -> Written {
+    Written {
+        verdict,
+        hint,
+        rev: item.rev,
+        claims: item.claims,
+    }
+}
+
+fn read(item: Item) -> Result<StatusItem, Unavailable> {
+    serde_dynamo::from_item(item).map_err(Unavailable::to("understand a status item"))
+}
+
+fn expires_at(now: i64) -> i64 {
+    now / 1000 + STATUS_LIFETIME_SECONDS
+}
+
+fn text(value: &str) -> AttributeValue {
+    AttributeValue::S(value.to_owned())
+}
+
+fn number(value: impl ToString) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}

@@ -1,0 +1,106 @@
+//! What this function needs from outside, no wider than its role.
+
+use std::error::Error;
+use std::future::Future;
+
+use shared::item::{ClusterItem, StatusItem};
+use shared::kinds::{ObjectName, Provider, Scope};
+use shared::message::QueueMessage;
+use shared::{CommitStatusRule, InvolvedObject};
+
+use crate::decide::{Hint, Incoming};
+use crate::verdict::Verdict;
+
+/// A table or queue did not answer, or not with what was expected. The message comes back.
+#[derive(Debug, thiserror::Error)]
+#[error("could not {action}")]
+pub struct Unavailable {
+    /// What was tried.
+    pub action: &'static str,
+    /// Why it failed.
+    #[source]
+    pub source: Box<dyn Error + Send + Sync>,
+}
+
+impl Unavailable {
+    /// For `map_err`.
+    pub fn to<E: Into<Box<dyn Error + Send + Sync>>>(action: &'static str) -> impl FnOnce(E) -> Self {
+        move |source| Self {
+            action,
+            source: source.into(),
+        }
+    }
+}
+
+/// A stored object that this release cannot read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unreadable(pub String);
+
+/// A rule as found in the table.
+#[derive(Debug, Clone)]
+pub struct FoundRule {
+    /// Namespace and name, from its key.
+    pub name: ObjectName,
+    /// The rule.
+    pub rule: Result<CommitStatusRule, Unreadable>,
+}
+
+/// Reads the `rules` table. Every read sees all writes before it.
+pub trait RuleStore {
+    /// The cluster, a tombstone included.
+    fn cluster(&self, cluster: &str)
+    -> impl Future<Output = Result<Option<ClusterItem>, Unavailable>> + Send;
+
+    /// The rules of a scope with an event source for the object by its name, and those with one for any name.
+    fn rules_for(
+        &self,
+        scope: &Scope,
+        object: &InvolvedObject,
+    ) -> impl Future<Output = Result<Vec<FoundRule>, Unavailable>> + Send;
+
+    /// Whether the cluster has a rule of its own of that name, which then hides the one for all clusters.
+    fn has_own_rule(
+        &self,
+        cluster: &str,
+        name: &ObjectName,
+    ) -> impl Future<Output = Result<bool, Unavailable>> + Send;
+
+    /// The Provider of a scope.
+    fn provider(
+        &self,
+        scope: &Scope,
+        name: &ObjectName,
+    ) -> impl Future<Output = Result<Option<Result<Provider, Unreadable>>, Unavailable>> + Send;
+}
+
+/// What an event was found to mean for a status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Whether the poster has to be told.
+    pub hint: Hint,
+    /// Number of the change, and posts begun since an outcome was recorded: what makes the hint its own message.
+    pub rev: u64,
+    /// See `rev`.
+    pub claims: u32,
+}
+
+/// Writes desired statuses to the `statuses` table.
+pub trait StatusStore {
+    /// Applies an event to a status, by [`crate::decide::decide`] on the item as it is when it is written. `draft` is
+    /// the item as it would be created; its order, event and desired state are the event's. Times in milliseconds.
+    fn apply(
+        &self,
+        draft: &StatusItem,
+        incoming: &Incoming,
+        now: i64,
+    ) -> impl Future<Output = Result<Written, Unavailable>> + Send;
+}
+
+/// Tells the poster where to look.
+pub trait HintQueue {
+    /// Sends a hint; once it returns, the queue has it.
+    fn send(&self, message: QueueMessage) -> impl Future<Output = Result<(), Unavailable>> + Send;
+}

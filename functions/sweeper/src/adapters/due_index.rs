@@ -1,0 +1,100 @@
+//! The index over what is due in the `statuses` table.
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde::Deserialize;
+use shared::item::{DUE, DUE_AT, DUE_INDEX, PK, SK, due_shard, names_in};
+use shared::message::StatusKey;
+
+use crate::ports::{DueStatus, DueStore, Unavailable};
+
+/// The index in DynamoDB.
+pub struct DueIndex {
+    client: Client,
+    table: String,
+}
+
+impl DueIndex {
+    /// Of the table of that name.
+    pub fn new(client: Client, table: String) -> Self {
+        Self { client, table }
+    }
+}
+
+/// What the index holds of a status.
+#[derive(Deserialize)]
+struct Entry {
+    #[serde(flatten)]
+    key: StatusKey,
+    due_at: i64,
+    #[serde(default)]
+    credential: String,
+}
+
+impl DueStore for DueIndex {
+    async fn due(&self, shard: u8, now: i64, limit: usize) -> Result<Vec<DueStatus>, Unavailable> {
+        let mut entries = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(DUE_INDEX)
+            .key_condition_expression("#due = :due AND #due_at <= :now")
+            .expression_attribute_names("#due", DUE)
+            .expression_attribute_names("#due_at", DUE_AT)
+            .expression_attribute_values(":due", AttributeValue::S(format!("due#{shard}")))
+            .expression_attribute_values(":now", AttributeValue::N(now.to_string()))
+            .limit(i32::try_from(limit).unwrap_or(i32::MAX))
+            .into_paginator()
+            .items()
+            .send();
+        let mut due = Vec::new();
+        while due.len() < limit
+            && let Some(item) = entries
+                .try_next()
+                .await
+                .map_err(Unavailable::to("read what is due"))?
+        {
+            let Entry {
+                key,
+                due_at,
+                credential,
+            } = serde_dynamo::from_item(item)
+                .map_err(Unavailable::to("understand an entry of the due index"))?;
+            due.push(DueStatus {
+                key,
+                due_at,
+                credential,
+            });
+        }
+        Ok(due)
+    }
+
+    async fn postpone(&self, status: &DueStatus, due_at: i64, now: i64) -> Result<bool, Unavailable> {
+        let update = "SET #due_at = :due_at";
+        let condition = "#due = :due AND #due_at = :seen \
+                         AND (attribute_not_exists(#claim_until) OR #claim_until <= :now)";
+        let mut builder = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key(PK, AttributeValue::S(status.key.pk.clone()))
+            .key(SK, AttributeValue::S(status.key.sk.clone()))
+            .update_expression(update)
+            .condition_expression(condition)
+            .expression_attribute_values(":due_at", AttributeValue::N(due_at.to_string()))
+            .expression_attribute_values(":due", AttributeValue::S(due_shard(&status.key)))
+            .expression_attribute_values(":seen", AttributeValue::N(status.due_at.to_string()))
+            .expression_attribute_values(":now", AttributeValue::N(now.to_string()));
+        for name in names_in(&[update, condition]) {
+            builder = builder.expression_attribute_names(format!("#{name}"), name);
+        }
+        match builder.send().await {
+            Ok(_) => Ok(true),
+            Err(error) => match error.into_service_error() {
+                UpdateItemError::ConditionalCheckFailedException(_) => Ok(false),
+                other => Err(Unavailable::to("move a due date")(other)),
+            },
+        }
+    }
+}

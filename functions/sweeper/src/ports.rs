@@ -1,0 +1,63 @@
+//! What this function needs from outside, no wider than its role.
+
+use std::error::Error;
+use std::future::Future;
+
+use shared::message::{QueueMessage, StatusKey};
+
+/// A table or queue did not answer, or not with what was expected.
+#[derive(Debug, thiserror::Error)]
+#[error("could not {action}")]
+pub struct Unavailable {
+    /// What was tried.
+    pub action: &'static str,
+    /// Why it failed.
+    #[source]
+    pub source: Box<dyn Error + Send + Sync>,
+}
+
+impl Unavailable {
+    /// For `map_err`.
+    pub fn to<E: Into<Box<dyn Error + Send + Sync>>>(action: &'static str) -> impl FnOnce(E) -> Self {
+        move |source| Self {
+            action,
+            source: source.into(),
+        }
+    }
+}
+
+/// A status with a due date in the past, as the index shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DueStatus {
+    /// Which status.
+    pub key: StatusKey,
+    /// Its due date, in milliseconds.
+    pub due_at: i64,
+    /// The credential it is posted with.
+    pub credential: String,
+}
+
+/// Due dates in the `statuses` table.
+pub trait DueStore {
+    /// Statuses of one shard of the index that are due at `now`, the longest due first, `limit` at most.
+    fn due(
+        &self,
+        shard: u8,
+        now: i64,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<DueStatus>, Unavailable>> + Send;
+
+    /// Moves a due date, if it still is what the index showed and nobody is posting the status. `false` if not.
+    fn postpone(
+        &self,
+        status: &DueStatus,
+        due_at: i64,
+        now: i64,
+    ) -> impl Future<Output = Result<bool, Unavailable>> + Send;
+}
+
+/// Tells the poster where to look.
+pub trait HintQueue {
+    /// Sends a hint; once it returns, the queue has it.
+    fn send(&self, message: QueueMessage) -> impl Future<Output = Result<(), Unavailable>> + Send;
+}

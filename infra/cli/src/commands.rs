@@ -1,0 +1,90 @@
+//! One module for each command. None reads the clock or the environment: `main` does, and passes on what it read.
+
+pub mod apply;
+pub mod cluster;
+pub mod connect;
+pub mod delete;
+pub mod get;
+mod print;
+pub mod root_key;
+pub mod scope;
+pub mod secret;
+pub mod statuses;
+pub mod validate;
+
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::secrets::SecretError;
+use crate::store::StoreError;
+use crate::yaml::{Finding, Source, read_sources};
+
+/// Where a command reads and writes.
+pub struct Terminal<'a> {
+    /// Standard input.
+    pub input: &'a mut dyn Read,
+    /// Whether a person types it.
+    pub input_is_terminal: bool,
+    /// Standard output: only what was asked for.
+    pub out: &'a mut dyn Write,
+    /// Whether a person sees it.
+    pub out_is_terminal: bool,
+    /// Standard error: notes, warnings and hints.
+    pub err: &'a mut dyn Write,
+}
+
+impl Terminal<'_> {
+    fn warn(&mut self, text: impl std::fmt::Display) -> io::Result<()> {
+        writeln!(self.err, "warning: {text}")
+    }
+
+    fn hint(&mut self, text: impl std::fmt::Display) -> io::Result<()> {
+        writeln!(self.err, "{text}")
+    }
+
+    fn notes(&mut self, notes: &[Finding]) -> io::Result<()> {
+        notes
+            .iter()
+            .try_for_each(|note| writeln!(self.err, "note: {note}"))
+    }
+}
+
+/// Which files.
+#[derive(Debug, Args)]
+pub struct FileArgs {
+    /// File, directory (its *.yaml and *.yml) or `-` for standard input; may be repeated
+    #[arg(short = 'f', long = "filename", value_name = "FILE|DIR|-", required = true)]
+    pub paths: Vec<PathBuf>,
+    /// Look below the directories too
+    #[arg(short = 'R', long)]
+    pub recursive: bool,
+    /// Namespace of documents that name none
+    #[arg(short, long, value_parser = scope::dns_label)]
+    pub namespace: Option<String>,
+}
+
+impl FileArgs {
+    fn read(&self, input: &mut dyn Read) -> anyhow::Result<Vec<Source>> {
+        Ok(read_sources(&self.paths, self.recursive, input)?)
+    }
+}
+
+/// What to do about errors whose text ends with what somebody else said.
+pub fn next_step(error: &anyhow::Error) -> Option<&'static str> {
+    if let Some(StoreError::Unavailable { .. }) = error.downcast_ref() {
+        return Some(
+            "check --stack, the AWS region and credentials; `--local` talks to a running local service",
+        );
+    }
+    if let Some(StoreError::Unfinished { .. }) = error.downcast_ref() {
+        return Some("run the same command again; what is written already is left as it is");
+    }
+    error.downcast_ref::<SecretError>().map(|_| {
+        "check --stack, the AWS region and credentials, and that the secret is not scheduled for deletion"
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+//! What is allowed but will not do what its author expects.
+
+use std::collections::BTreeSet;
+
+use shared::kinds::ObjectName;
+use shared::{CommitStatusRule, Scope};
+
+use crate::object::{Kind, Object};
+use crate::store::{Cluster, Store, StoreError};
+
+pub(super) async fn of(scope: &Scope, objects: &[Object], store: &Store) -> Result<Vec<String>, StoreError> {
+    let rules: Vec<&CommitStatusRule> = objects
+        .iter()
+        .filter_map(|object| match object {
+            Object::CommitStatus(rule) => Some(rule),
+            Object::Provider(_) => None,
+        })
+        .collect();
+    let mut warnings = Vec::new();
+    let clusters = match scope {
+        Scope::AllClusters => store.clusters().await?,
+        Scope::Cluster(name) => {
+            let cluster = store.cluster(name).await?;
+            if cluster.is_none() {
+                warnings.push(format!(
+                    "cluster \"{name}\" is not registered, so its events are dropped; `commitstatus cluster add \
+                     {name}` registers it"
+                ));
+            }
+            cluster.into_iter().collect()
+        }
+    };
+    warnings.extend(missing_providers(scope, &rules, store).await?);
+    warnings.extend(rules.iter().filter_map(|rule| wide_prefix(scope, rule)));
+    warnings.extend(clusters.iter().filter_map(|cluster| not_watched(cluster, &rules)));
+    Ok(warnings)
+}
+
+async fn missing_providers(
+    scope: &Scope,
+    rules: &[&CommitStatusRule],
+    store: &Store,
+) -> Result<Vec<String>, StoreError> {
+    let mut of_any_cluster: Option<BTreeSet<ObjectName>> = None;
+    let mut warnings = Vec::new();
+    for rule in rules {
+        let name = ObjectName::new(&rule.metadata.namespace, &rule.spec.provider_ref.name);
+        let mut exists = store.provider(&Scope::AllClusters, &name).await?.is_some();
+        if !exists {
+            exists = match scope {
+                Scope::Cluster(_) => store.provider(scope, &name).await?.is_some(),
+                // A cluster may have one of its own; one such cluster is enough.
+                Scope::AllClusters => {
+                    let names = match of_any_cluster.take() {
+                        Some(names) => names,
+                        None => provider_names(store).await?,
+                    };
+                    of_any_cluster.insert(names).contains(&name)
+                }
+            };
+        }
+        if !exists {
+            let flag = match scope {
+                Scope::AllClusters => "--all-clusters".to_owned(),
+                Scope::Cluster(cluster) => format!("--cluster {cluster}"),
+            };
+            warnings.push(format!(
+                "CommitStatus {}: no Provider {name}, so its statuses wait as parked; apply one with {flag}",
+                rule.metadata.object_name()
+            ));
+        }
+    }
+    Ok(warnings)
+}
+
+async fn provider_names(store: &Store) -> Result<BTreeSet<ObjectName>, StoreError> {
+    let providers = store.list(Kind::Provider, None).await?;
+    Ok(providers
+        .into_iter()
+        .map(|(_, object)| object.id().name)
+        .collect())
+}
+
+fn namespaces(rule: &CommitStatusRule) -> BTreeSet<&str> {
+    let sources = rule.spec.event_sources.iter();
+    sources.map(|source| source.namespace(&rule.metadata)).collect()
+}
+
+fn wide_prefix(scope: &Scope, rule: &CommitStatusRule) -> Option<String> {
+    let prefix = rule.spec.prefix.as_ref()?;
+    let namespaces = namespaces(rule);
+    let covers = match scope {
+        Scope::AllClusters => "every cluster".to_owned(),
+        Scope::Cluster(_) if namespaces.len() > 1 => {
+            format!("the namespaces {}", Vec::from_iter(namespaces).join(", "))
+        }
+        Scope::Cluster(_) => return None,
+    };
+    Some(format!(
+        "CommitStatus {}: prefix \"{prefix}\" covers {covers}, where objects of one name overwrite each other's \
+         status; leave out prefix to have cluster and namespace in it",
+        rule.metadata.object_name()
+    ))
+}
+
+fn not_watched(cluster: &Cluster, rules: &[&CommitStatusRule]) -> Option<String> {
+    let connected = &cluster.connected_namespaces;
+    let missing: BTreeSet<&str> = rules
+        .iter()
+        .flat_map(|rule| namespaces(rule))
+        .filter(|namespace| !connected.contains(*namespace))
+        .collect();
+    if missing.is_empty() {
+        return None;
+    }
+    let name = &cluster.name;
+    Some(if connected.is_empty() {
+        format!(
+            "cluster \"{name}\" sends no events yet; `commitstatus connect {name} | kubectl apply -f -` connects it"
+        )
+    } else {
+        format!(
+            "the Alert of cluster \"{name}\" does not watch {}; run `commitstatus connect {name} | kubectl apply -f \
+             -` again",
+            Vec::from_iter(missing).join(", ")
+        )
+    })
+}

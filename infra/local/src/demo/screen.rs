@@ -1,0 +1,62 @@
+//! What the demo prints.
+
+use std::io::{self, Write};
+
+use comfy_table::{Table, presets};
+use jiff::Timestamp;
+
+/// Where it prints to.
+pub(super) struct Screen<'a> {
+    out: &'a mut dyn Write,
+}
+
+/// State, description and number of posts.
+pub(super) type Shown = (String, String, usize);
+
+impl<'a> Screen<'a> {
+    pub(super) fn new(out: &'a mut dyn Write) -> Self {
+        Self { out }
+    }
+
+    pub(super) fn title(&mut self, text: &str) -> io::Result<()> {
+        writeln!(self.out, "\n{text}\n{}", "─".repeat(text.chars().count()))
+    }
+
+    pub(super) fn line(&mut self, text: &str) -> io::Result<()> {
+        writeln!(self.out, "{text}")
+    }
+
+    pub(super) fn yaml(&mut self, text: &str, whose: &str) -> io::Result<()> {
+        writeln!(self.out, "# {whose}\n{text}")
+    }
+
+    /// `told`: what the host was told meanwhile.
+    pub(super) fn step(
+        &mut self,
+        cluster: &str,
+        timestamp: Timestamp,
+        reason: &str,
+        told: &[String],
+        remark: &str,
+    ) -> io::Result<()> {
+        let time = timestamp.strftime("%H:%M:%S");
+        let call = match told {
+            [] => "no call".to_owned(),
+            told => format!("POST {}", told.join(", ")),
+        };
+        writeln!(
+            self.out,
+            "{time}  {cluster:<5} {reason:<24} → 202   {call:<13} {remark}"
+        )
+    }
+
+    pub(super) fn table(&mut self, rows: &[(&str, Shown)]) -> io::Result<()> {
+        let mut table = Table::new();
+        table.load_style(presets::UTF8_FULL_CONDENSED);
+        table.set_header(["context", "state", "description", "posts"]);
+        for (context, (state, description, posts)) in rows {
+            table.add_row([context, state.as_str(), description, &posts.to_string()]);
+        }
+        writeln!(self.out, "{table}")
+    }
+}

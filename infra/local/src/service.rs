@@ -1,0 +1,248 @@
+//! Puts everything together.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use aws_sdk_dynamodb::Client;
+use cli::local_instance::{LocalInstance, dynamodb_client, secrets_dir};
+use cli::root_key;
+use cli::secrets::FileSecrets;
+use cli::store::{create_tables, rules_table, statuses_table};
+use dynoxide::Database;
+use intake::event::Limits;
+use intake::root_key_cache::RootKeyCache;
+use jiff::SignedDuration;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use crate::fifo::{FifoQueue, Settings};
+use crate::ports::{Secrets, Sender};
+use crate::pump::{FUNCTION_TIMEOUT, pump};
+use crate::{Clock, function_url};
+
+/// The one stack this process is: the tool's default.
+pub const STACK: &str = "commitstatus";
+
+/// File of the tables in the data directory.
+const DATABASE: &str = "dynamodb.sqlite";
+
+/// As often as on AWS.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// DynamoDB itself takes up to two days.
+const EXPIRE_EVERY: Duration = Duration::from_secs(3600);
+
+/// A message that is not deleted comes back after this time: six times the function's timeout would be AWS's advice,
+/// but nobody else is there to take it meanwhile.
+const EVENTS: Settings = Settings {
+    visibility: SignedDuration::from_secs(30),
+    max_receives: 100,
+};
+
+/// See [`EVENTS`]; a claimed status is kept by its lease anyway.
+const POSTS: Settings = Settings {
+    visibility: FUNCTION_TIMEOUT,
+    max_receives: 10,
+};
+
+/// How to start.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where rules, statuses and secrets are kept. Created if missing.
+    pub data_dir: PathBuf,
+    /// Port of the function URL on the loopback interface; 0 for any.
+    pub port: u16,
+    /// The clock.
+    pub clock: Clock,
+}
+
+/// The service, running.
+pub struct Service {
+    /// Where it listens.
+    pub instance: LocalInstance,
+    /// Client of its DynamoDB.
+    pub dynamodb: Client,
+    /// Its secrets.
+    pub secrets: FileSecrets,
+    /// Accepted events that `rules` has not handled yet.
+    pub events: Arc<FifoQueue>,
+    /// Hints that `poster` has not handled yet.
+    pub posts: Arc<FifoQueue>,
+    data_dir: PathBuf,
+    tasks: JoinSet<()>,
+}
+
+impl Service {
+    /// Starts everything and tells where in the data directory.
+    ///
+    /// # Errors
+    /// If the directory cannot be used, or a port is taken.
+    pub async fn start(options: &Options) -> anyhow::Result<Self> {
+        let Options {
+            data_dir,
+            port,
+            clock,
+        } = options;
+        let clock = *clock;
+        create_private_dir(data_dir)
+            .with_context(|| format!("cannot create the data directory `{}`", data_dir.display()))?;
+        let listener = listen(*port).await?;
+        let mut tasks = JoinSet::new();
+
+        let database = data_dir.join(DATABASE);
+        let path = database
+            .to_str()
+            .context("the path of the data directory is not text")?;
+        let database = Database::new(path)
+            .with_context(|| format!("cannot open `{path}`; is another local service running on it?"))?;
+        let dynamodb_listener = listen(0).await?;
+        let endpoint = format!("http://{}", dynamodb_listener.local_addr()?);
+        tasks.spawn(dynoxide::server::serve_on(dynamodb_listener, database.clone()));
+        tasks.spawn(expire(database));
+        let dynamodb = dynamodb_client(&endpoint);
+        create_tables(&dynamodb, &rules_table(STACK), &statuses_table(STACK)).await?;
+
+        let secrets = FileSecrets::new(secrets_dir(data_dir));
+        root_key::create_if_absent(&secrets, STACK).await?;
+
+        let events = Arc::new(FifoQueue::new(EVENTS));
+        let posts = Arc::new(FifoQueue::new(POSTS));
+        let ports = Secrets::new(secrets.clone(), STACK);
+
+        let intake = Arc::new(intake::handler::Deps {
+            queue: Sender::new(Arc::clone(&events), clock),
+            keys: RootKeyCache::new(ports.clone()),
+            limits: Limits::default(),
+        });
+        let instance = LocalInstance {
+            dynamodb: endpoint,
+            function_url: format!("http://{}/", listener.local_addr()?),
+        };
+        tasks.spawn(async move {
+            // It ends with the process.
+            let _ = axum::serve(listener, function_url::router(intake, clock)).await;
+        });
+        spawn_rules(&mut tasks, &dynamodb, &events, &posts, clock);
+        spawn_poster(&mut tasks, &dynamodb, ports, &posts, clock)?;
+        spawn_sweeper(&mut tasks, &dynamodb, &posts, clock);
+
+        instance
+            .write(data_dir)
+            .context("cannot write to the data directory")?;
+        Ok(Self {
+            instance,
+            dynamodb,
+            secrets,
+            events,
+            posts,
+            data_dir: data_dir.clone(),
+            tasks,
+        })
+    }
+
+    /// Ends every task. What is in the tables stays; what is in the queues is in the tables already, or was accepted
+    /// within the last moments.
+    pub async fn stop(mut self) {
+        self.tasks.shutdown().await;
+        if let Err(error) = LocalInstance::remove(&self.data_dir) {
+            tracing::warn!(%error, "file that tells where this process listened stays behind");
+        }
+    }
+}
+
+fn spawn_rules(
+    tasks: &mut JoinSet<()>,
+    dynamodb: &Client,
+    events: &Arc<FifoQueue>,
+    posts: &Arc<FifoQueue>,
+    clock: Clock,
+) {
+    use rules::adapters::{RulesTable, StatusesTable};
+    let deps = Arc::new(rules::handler::Deps {
+        lookup: rules::lookup::Lookup::new(RulesTable::new(dynamodb.clone(), rules_table(STACK))),
+        statuses: StatusesTable::new(dynamodb.clone(), statuses_table(STACK)),
+        hints: Sender::new(Arc::clone(posts), clock),
+        clock,
+    });
+    tasks.spawn(pump(Arc::clone(events), clock, move |batch, deadline| {
+        let deps = Arc::clone(&deps);
+        async move { rules::handler::handle(&deps, batch, deadline).await }
+    }));
+}
+
+fn spawn_poster(
+    tasks: &mut JoinSet<()>,
+    dynamodb: &Client,
+    secrets: Secrets,
+    posts: &Arc<FifoQueue>,
+    clock: Clock,
+) -> anyhow::Result<()> {
+    use poster::adapters::{CredentialsTable, RulesTable, StatusesTable};
+    let deps = Arc::new(poster::post::Deps {
+        statuses: StatusesTable::new(dynamodb.clone(), statuses_table(STACK)),
+        pacer: CredentialsTable::new(dynamodb.clone(), statuses_table(STACK)),
+        targets: poster::target::Targets::new(RulesTable::new(dynamodb.clone(), rules_table(STACK))),
+        credentials: poster::credentials::Credentials::new(secrets),
+        hosts: poster::host::Hosts::new()?,
+        clock,
+        jitter,
+    });
+    tasks.spawn(pump(Arc::clone(posts), clock, move |batch, deadline| {
+        let deps = Arc::clone(&deps);
+        async move { poster::handler::handle(&deps, batch, deadline).await }
+    }));
+    Ok(())
+}
+
+fn spawn_sweeper(tasks: &mut JoinSet<()>, dynamodb: &Client, posts: &Arc<FifoQueue>, clock: Clock) {
+    let deps = sweeper::handler::Deps {
+        due: sweeper::adapters::DueIndex::new(dynamodb.clone(), statuses_table(STACK)),
+        hints: Sender::new(Arc::clone(posts), clock),
+        clock,
+        jitter,
+    };
+    tasks.spawn(async move {
+        let mut minute = tokio::time::interval(SWEEP_EVERY);
+        loop {
+            minute.tick().await;
+            if let Err(error) = sweeper::handler::handle(&deps).await {
+                tracing::error!(error = %shared::ErrorChain(&error), outcome = "failed", "sweep failed");
+            }
+        }
+    });
+}
+
+async fn expire(database: Database) {
+    let mut hour = tokio::time::interval(EXPIRE_EVERY);
+    loop {
+        hour.tick().await;
+        let database = database.clone();
+        match tokio::task::spawn_blocking(move || database.sweep_ttl()).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::error!(%error, outcome = "failed", "expired items stay"),
+            Err(_) => return,
+        }
+    }
+}
+
+fn jitter(below: i64) -> i64 {
+    fastrand::i64(0..below)
+}
+
+async fn listen(port: u16) -> anyhow::Result<TcpListener> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}; choose another port with --port"))
+}
+
+fn create_private_dir(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+}
