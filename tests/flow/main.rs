@@ -1,1 +1,12 @@
-fn main() {}
+//! The functions together, without AWS: Function URL JSON in, SQS JSON between them, HTTP to a stand-in of the Git
+//! host at the end.
+
+mod binaries;
+mod demo;
+mod events;
+mod host;
+mod order;
+mod outages;
+mod rejected;
+mod statuses;
+mod world;
