@@ -6,7 +6,7 @@ use shared::item::StatusItem;
 use crate::host::PostError;
 
 /// A key whose host left open whether it took the post is not posted again meanwhile.
-const OPEN_ANSWER_MILLIS: i64 = 60_000;
+pub const OPEN_ANSWER_MILLIS: i64 = 60_000;
 /// First wait after a failure that passes.
 const FIRST_RETRY_MILLIS: i64 = 30_000;
 /// Longest wait: an outage of days is noticed to be over within this time.

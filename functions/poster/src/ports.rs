@@ -108,20 +108,26 @@ pub trait CredentialStore {
         now: i64,
     ) -> impl Future<Output = Result<Slot, Unavailable>> + Send;
 
-    /// Holds back every post with the credential until an instant; never shortens a hold. Returns how many holds in a
-    /// row that makes.
+    /// Holds back every post with the credential until the instant its host named; never shortens a hold.
     fn hold(
         &self,
         credential: &str,
         until: i64,
         reason: &str,
-    ) -> impl Future<Output = Result<u32, Unavailable>> + Send;
+    ) -> impl Future<Output = Result<(), Unavailable>> + Send;
 
-    /// How many holds in a row there were so far.
-    fn holds(&self, credential: &str) -> impl Future<Output = Result<u32, Unavailable>> + Send;
+    /// Holds back every post with a credential that is missing or refused, for longer with every hold in a row. One
+    /// that is held already stays as it is: posts that were under way together are refused together. Returns when the
+    /// hold ends.
+    fn refuse(
+        &self,
+        credential: &str,
+        reason: &str,
+        now: i64,
+    ) -> impl Future<Output = Result<i64, Unavailable>> + Send;
 
-    /// Forgets past holds: a post was taken.
-    fn release(&self, credential: &str) -> impl Future<Output = Result<(), Unavailable>> + Send;
+    /// Forgets holds that are over: a post was taken. One that began meanwhile stays.
+    fn release(&self, credential: &str, now: i64) -> impl Future<Output = Result<(), Unavailable>> + Send;
 }
 
 /// A stored object that this release cannot read.

@@ -9,7 +9,7 @@ use shared::message::StatusKey;
 
 use crate::credentials::{Credentials, NoCredential};
 use crate::host::{CommitStatus, Hosts, PostError};
-use crate::outcome::{self, Hold, Record, Retry, SPREAD_MILLIS, backoff, hold_millis};
+use crate::outcome::{self, Hold, Record, Retry, SPREAD_MILLIS, backoff};
 use crate::pace::Pace;
 use crate::ports::{
     Claim, Claimed, CredentialStore, Recorded, RuleStore, SecretStore, Slot, StatusStore, Unavailable,
@@ -118,7 +118,20 @@ where
 
     async fn post(&self, item: &StatusItem, target: &Target) -> Result<Record, Unavailable> {
         let host = target.repository.host_kind;
-        let pace = Pace::of(host);
+        let now = (self.clock)().as_millisecond();
+        // Before the secret is read: a credential that is held is not looked at either.
+        let was_held = match self.pacer.reserve(&target.credential, Pace::of(host), now).await? {
+            Slot::At { millis, was_held } => {
+                let wait = millis - (self.clock)().as_millisecond();
+                if let Ok(wait) = u64::try_from(wait)
+                    && wait > 0
+                {
+                    tokio::time::sleep(Duration::from_millis(wait)).await;
+                }
+                was_held
+            }
+            Slot::NotBefore(millis) => return Ok(self.not_before(millis, None)),
+        };
         let credential = match self
             .credentials
             .get(host, &target.credential, (self.clock)())
@@ -135,22 +148,6 @@ where
                     error: Some(outcome::cut(&ErrorChain(&error).to_string())),
                 }));
             }
-        };
-        let was_held = match self
-            .pacer
-            .reserve(&target.credential, pace, (self.clock)().as_millisecond())
-            .await?
-        {
-            Slot::At { millis, was_held } => {
-                let wait = millis - (self.clock)().as_millisecond();
-                if let Ok(wait) = u64::try_from(wait)
-                    && wait > 0
-                {
-                    tokio::time::sleep(Duration::from_millis(wait)).await;
-                }
-                was_held
-            }
-            Slot::NotBefore(millis) => return Ok(self.not_before(millis, None)),
         };
         let status = CommitStatus {
             repository: &target.repository,
@@ -182,7 +179,8 @@ where
         match answer {
             Ok(()) => {
                 if was_held {
-                    self.pacer.release(&target.credential).await?;
+                    let now = (self.clock)().as_millisecond();
+                    self.pacer.release(&target.credential, now).await?;
                 }
                 Ok(Record::Posted)
             }
@@ -211,9 +209,8 @@ where
     /// The credential is missing or refused: it rests, and its statuses with it, until it is tried again.
     async fn refused(&self, target: &Target, error: &str) -> Result<Record, Unavailable> {
         let error = outcome::cut(error);
-        let holds = self.pacer.holds(&target.credential).await?;
-        let until = (self.clock)().as_millisecond() + hold_millis(holds);
-        self.pacer.hold(&target.credential, until, &error).await?;
+        let now = (self.clock)().as_millisecond();
+        let until = self.pacer.refuse(&target.credential, &error, now).await?;
         tracing::error!(
             credential = %target.credential,
             hold.until = %at(until),

@@ -340,9 +340,13 @@ pub(crate) mod tests {
         // The rule takes everything again.
         assert_eq!(decide(Some(&remembered), &incoming(20, Success, "x")), Change);
         assert_eq!(
-            decide(Some(&remembered), &failure.clone()),
+            decide(Some(&remembered), &incoming(9, Failure, "x")),
             Leave(Verdict::Stale, Hint::None)
         );
-        assert_eq!(decide(Some(&remembered), &incoming(30, Failure, "x")), Change);
+        assert_eq!(
+            decide(Some(&remembered), &failure),
+            Change,
+            "of one stamp the failure stays"
+        );
     }
 }

@@ -37,10 +37,13 @@ pub struct FoundProvider {
     pub provider: Result<Provider, Unreadable>,
 }
 
+/// Cluster, kind, namespace and name.
+type ObjectOfCluster = (String, String, String, String);
+
 /// Looks rules up.
 pub struct Lookup<S> {
     store: S,
-    candidates: Mutex<Cache<(String, String, String, String), Arc<Vec<Candidate>>>>,
+    candidates: Mutex<Cache<ObjectOfCluster, Arc<Vec<Candidate>>>>,
     clusters: Mutex<Cache<String, ClusterItem>>,
 }
 

@@ -1,4 +1,5 @@
-//! One module for each command. None reads the clock or the environment: `main` does, and passes on what it read.
+//! One module for each command. None reads the clock or the environment: `main` does, and passes on what it
+//! read.
 
 pub mod apply;
 pub mod cluster;
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::root_key::RootKeyError;
 use crate::secrets::SecretError;
 use crate::store::StoreError;
 use crate::yaml::{Finding, Source, read_sources};
@@ -81,9 +83,11 @@ pub fn next_step(error: &anyhow::Error) -> Option<&'static str> {
     if let Some(StoreError::Unfinished { .. }) = error.downcast_ref() {
         return Some("run the same command again; what is written already is left as it is");
     }
-    error.downcast_ref::<SecretError>().map(|_| {
-        "check --stack, the AWS region and credentials, and that the secret is not scheduled for deletion"
-    })
+    let is_secret =
+        error.is::<SecretError>() || matches!(error.downcast_ref(), Some(RootKeyError::Secret(_)));
+    is_secret.then_some(
+        "check --stack, the AWS region and credentials, and that the secret is not scheduled for deletion",
+    )
 }
 
 #[cfg(test)]

@@ -37,7 +37,8 @@ pub struct Connection<'a> {
 #[error("`{0}` is no address of the service; expected https://HOST/ as the stack's outputs name it")]
 pub struct InvalidUrl(pub String);
 
-/// What the rules name, and every Kustomization of the given namespaces. An Alert has no wildcard for namespaces.
+/// What the rules name, and every Kustomization of the given namespaces. An Alert has no wildcard for
+/// namespaces.
 pub fn watched<'a>(rules: impl IntoIterator<Item = &'a CommitStatusRule>, namespaces: &[String]) -> Watched {
     let mut watched = Watched::new();
     let any_kustomization = || (KUSTOMIZATION.to_owned(), ANY_NAME.to_owned());

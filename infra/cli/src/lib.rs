@@ -1,4 +1,5 @@
-//! The operator's tool as a library: what the binary `commitstatus` does, for the local process and for tests.
+//! The operator's tool as a library: what the binary `commitstatus` does, for the local process and for
+//! tests.
 
 pub mod commands;
 pub mod connect;

@@ -32,6 +32,7 @@ struct Cli {
 }
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Where to")]
 struct Target {
     /// Name of the stack: its tables are NAME-rules and NAME-statuses, its secrets lie below NAME/
     #[arg(
@@ -52,6 +53,7 @@ struct Target {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Apply CommitStatus and Provider objects; nothing is applied unless all are right
+    #[command(after_help = "Example:\n  commitstatus apply -f rules/ --cluster prod-eu-1")]
     Apply(ApplyArgs),
     /// Check files as `apply` does, without applying them
     Validate(FileArgs),
@@ -59,6 +61,10 @@ enum Command {
     #[command(subcommand)]
     Get(GetCommand),
     /// Delete CommitStatus and Provider objects
+    #[command(
+        after_help = "Examples:\n  commitstatus delete provider github -n flux-system --all-clusters\n  \
+                            commitstatus delete -f rules/ --cluster prod-eu-1"
+    )]
     Delete(DeleteArgs),
     /// Register, suspend, revoke and remove clusters
     #[command(subcommand)]
@@ -67,6 +73,7 @@ enum Command {
     #[command(subcommand)]
     Secret(SecretCommand),
     /// Print the Secret, Provider and Alert with which a cluster sends its events here
+    #[command(after_help = "Example:\n  commitstatus connect prod-eu-1 | kubectl apply -f -")]
     Connect(ConnectArgs),
     /// Create the secret all cluster keys are derived from
     #[command(subcommand)]

@@ -20,8 +20,8 @@ pub enum RootKeyError {
     Secret(#[from] SecretError),
 }
 
-/// Creates the root key, 64 hexadecimal digits, unless there is one; whether it was created. A root key is never
-/// replaced: that would lock out every cluster.
+/// Creates the root key, 64 hexadecimal digits, unless there is one; whether it was created. A root key is
+/// never replaced: that would lock out every cluster.
 ///
 /// # Errors
 /// If the secret cannot be written.

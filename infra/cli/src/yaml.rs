@@ -314,4 +314,4 @@ fn check_api_version(kind: Kind, field: &Field<'_>, findings: &mut Findings<'_>)
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

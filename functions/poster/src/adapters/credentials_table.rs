@@ -6,11 +6,15 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use shared::item::{ALONE, CredentialItem, PK, SK, credential_pk};
 
 use super::expression::{Item, Outcome, number, send, text, update};
+use crate::outcome::hold_millis;
 use crate::pace::{LONGEST_WAIT_MILLIS, Pace};
 use crate::ports::{CredentialStore, Slot, Unavailable};
 
 /// Times a slot is asked for while others take them.
 const ROUNDS: usize = 10;
+
+const HOLD: &str = "hold a credential";
+const READ: &str = "understand a credential's item";
 
 /// The credentials' items in DynamoDB.
 pub struct CredentialsTable {
@@ -27,6 +31,15 @@ impl CredentialsTable {
     fn update(&self, credential: &str, expression: &str, condition: &str) -> UpdateItemFluentBuilder {
         let pk = credential_pk(credential);
         update(&self.client, &self.table, (&pk, ALONE), expression, condition)
+    }
+
+    fn holding(&self, credential: &str, condition: &str, until: i64, reason: &str) -> UpdateItemFluentBuilder {
+        let set = "SET #hold_until = :until, #hold_reason = :reason, #holds = if_not_exists(#holds, :zero) + :one";
+        self.update(credential, set, condition)
+            .expression_attribute_values(":until", number(until))
+            .expression_attribute_values(":reason", text(reason))
+            .expression_attribute_values(":zero", number(0))
+            .expression_attribute_values(":one", number(1))
     }
 }
 
@@ -53,8 +66,7 @@ impl CredentialStore for CredentialsTable {
         };
         for _ in 0..ROUNDS {
             let item: CredentialItem = match seen {
-                Some(item) => serde_dynamo::from_item(item)
-                    .map_err(Unavailable::to("understand a credential's item"))?,
+                Some(item) => serde_dynamo::from_item(item).map_err(Unavailable::to(READ))?,
                 None => return Ok(Slot::NotBefore(now)),
             };
             if let Some(until) = item.hold_until.filter(|until| *until > now) {
@@ -91,25 +103,14 @@ impl CredentialStore for CredentialsTable {
         Ok(Slot::NotBefore(now + LONGEST_WAIT_MILLIS))
     }
 
-    async fn hold(&self, credential: &str, until: i64, reason: &str) -> Result<u32, Unavailable> {
-        let action = "hold a credential";
-        let builder = self
-            .update(
-                credential,
-                "SET #hold_until = :until, #hold_reason = :reason, #holds = if_not_exists(#holds, :zero) + :one",
-                "attribute_not_exists(#hold_until) OR #hold_until < :until",
-            )
-            .expression_attribute_values(":until", number(until))
-            .expression_attribute_values(":reason", text(reason))
-            .expression_attribute_values(":zero", number(0))
-            .expression_attribute_values(":one", number(1));
-        Ok(match send(builder, action).await? {
-            Outcome::Done(item) => holds(&item),
-            Outcome::Refused(item) => item.as_ref().map_or(0, holds),
-        })
+    async fn hold(&self, credential: &str, until: i64, reason: &str) -> Result<(), Unavailable> {
+        let condition = "attribute_not_exists(#hold_until) OR #hold_until < :until";
+        let builder = self.holding(credential, condition, until, reason);
+        send(builder, HOLD).await?;
+        Ok(())
     }
 
-    async fn holds(&self, credential: &str) -> Result<u32, Unavailable> {
+    async fn refuse(&self, credential: &str, reason: &str, now: i64) -> Result<i64, Unavailable> {
         let answer = self
             .client
             .get_item()
@@ -120,15 +121,28 @@ impl CredentialStore for CredentialsTable {
             .send()
             .await
             .map_err(Unavailable::to("read a credential's holds"))?;
-        Ok(answer.item.as_ref().map_or(0, holds))
+        let until = now + hold_millis(answer.item.as_ref().map_or(0, holds));
+        let builder = self
+            .holding(credential, NOT_HELD, until, reason)
+            .expression_attribute_values(":now", number(now));
+        match send(builder, HOLD).await? {
+            Outcome::Done(_) | Outcome::Refused(None) => Ok(until),
+            Outcome::Refused(Some(item)) => {
+                let item: CredentialItem = serde_dynamo::from_item(item).map_err(Unavailable::to(READ))?;
+                Ok(item.hold_until.unwrap_or(until))
+            }
+        }
     }
 
-    async fn release(&self, credential: &str) -> Result<(), Unavailable> {
-        let builder = self.update(
-            credential,
-            "REMOVE #hold_until, #hold_reason, #holds",
-            "attribute_exists(#pk)",
-        );
+    async fn release(&self, credential: &str, now: i64) -> Result<(), Unavailable> {
+        let condition = format!("attribute_exists(#pk) AND {NOT_HELD}");
+        let builder = self
+            .update(
+                credential,
+                "REMOVE #hold_until, #hold_reason, #holds",
+                &condition,
+            )
+            .expression_attribute_values(":now", number(now));
         send(builder, "forget a credential's holds").await?;
         Ok(())
     }

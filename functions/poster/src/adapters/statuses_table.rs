@@ -7,7 +7,7 @@ use shared::item::{Posted, STATUS_LIFETIME_SECONDS, StatusItem, due_shard, parke
 use shared::message::StatusKey;
 
 use super::expression::{Item, Outcome, number, send, text, update};
-use crate::outcome::{Record, Retry};
+use crate::outcome::{OPEN_ANSWER_MILLIS, Record, Retry};
 use crate::ports::{Claim, Claimed, Recorded, StatusStore, Unavailable};
 
 const RECORD: &str = "record what came of a post";
@@ -59,14 +59,18 @@ impl StatusesTable {
         send(builder, RECORD).await
     }
 
-    /// The claim is no longer ours, so what we did may have come after what the next poster did: once more, then.
-    async fn make_due_again(&self, key: &StatusKey, now: i64) -> Result<Recorded, Unavailable> {
-        let expression = "SET #unsure = :true, #due = :due, #due_at = :now REMOVE #expires_at, #parked";
+    /// The claim is no longer ours, so what we did may have come after what the next poster did: once more, then. Its
+    /// claim ends with this, or what it records would take the marker away again.
+    async fn make_due_again(&self, key: &StatusKey, item: &Item, now: i64) -> Result<Recorded, Unavailable> {
+        let others = read(item.clone())?.claim_until.unwrap_or(now);
+        let until = (now + OPEN_ANSWER_MILLIS).max(others + 1);
+        let expression = "SET #unsure = :true, #due = :due, #due_at = :until, #claim_until = :until \
+                          REMOVE #expires_at, #parked, #ended";
         let builder = self
             .update(key, expression, "attribute_exists(#pk)")
             .expression_attribute_values(":true", AttributeValue::Bool(true))
             .expression_attribute_values(":due", text(&due_shard(key)))
-            .expression_attribute_values(":now", number(now));
+            .expression_attribute_values(":until", number(until));
         send(builder, RECORD).await?;
         Ok(Recorded::Lost)
     }
@@ -101,6 +105,8 @@ impl StatusesTable {
                 rest.push((":now", number(now)));
                 self.write(claim, &expression, false, rest).await
             }
+            // The client repeats a write whose answer was lost, and this is what the first one wrote.
+            Outcome::Refused(Some(item)) if item.get("posted") == Some(&posted) => Ok(Outcome::Done(item)),
             outcome => Ok(outcome),
         }
     }
@@ -237,7 +243,7 @@ impl StatusStore for StatusesTable {
                     Recorded::Done
                 })
             }
-            Outcome::Refused(Some(_)) => self.make_due_again(key, now).await,
+            Outcome::Refused(Some(item)) => self.make_due_again(key, &item, now).await,
             // Somebody deleted the item: there is nothing to record it on.
             Outcome::Refused(None) => Ok(Recorded::Done),
         }

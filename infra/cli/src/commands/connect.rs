@@ -36,8 +36,8 @@ pub struct ConnectArgs {
     pub url: Option<String>,
 }
 
-/// Prints the manifests, and remembers which namespaces they watch. `function_url` is used where the arguments name
-/// none.
+/// Prints the manifests, and remembers which namespaces they watch. `function_url` is used where the
+/// arguments name none.
 ///
 /// # Errors
 /// If the cluster, the root key or the function URL is not known.

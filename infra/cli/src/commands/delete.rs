@@ -98,7 +98,8 @@ pub async fn run(args: &DeleteArgs, store: &Store, terminal: &mut Terminal<'_>) 
     if !deleted.not_found.is_empty() {
         let missing: Vec<String> = deleted.not_found.iter().map(ObjectId::to_string).collect();
         bail!(
-            "not found for {}: {}; `commitstatus get commitstatuses` and `commitstatus get providers` list what there is",
+            "not found for {}: {}; `commitstatus get commitstatuses` and `commitstatus get \
+             providers` list what there is",
             describe_scope(&scope),
             missing.join(", ")
         );

@@ -44,6 +44,11 @@ pub type Prompt<'a> = &'a mut dyn FnMut(&str) -> io::Result<String>;
 #[derive(Debug, Subcommand)]
 pub enum SecretCommand {
     /// Write the secret a Provider names in `secretRef`; a secret that exists is replaced as a whole
+    #[command(
+        after_help = "Examples:\n  commitstatus secret set github-token -n flux-system --all-clusters --key token\n  \
+                            commitstatus secret set github-app -n flux-system --cluster dev --from-file \
+                            githubAppPrivateKey=app.pem --key githubAppID --key githubAppInstallationID"
+    )]
     Set(SetArgs),
 }
 
@@ -70,7 +75,7 @@ pub struct SetArgs {
     pub from_stdin: Option<String>,
     /// Refused: see [`WHY_NO_LITERAL`].
     #[arg(long, hide = true, num_args = 0..)]
-    pub from_literal: Option<Vec<String>>,
+    pub from_literal: Option<Vec<SecretString>>,
 }
 
 fn secret_ref(text: &str) -> Result<String, String> {
@@ -114,6 +119,10 @@ fn read(
     }
     let mut values = BTreeMap::new();
     let mut add = |key: &str, value: String| {
+        if key.contains('=') {
+            // What follows is likely the value.
+            bail!("a key holds no `=`; {WHY_NO_LITERAL}");
+        }
         if !KEYS.contains(&key) {
             bail!(
                 "`{key}` is no key of a Provider's secret; {}",

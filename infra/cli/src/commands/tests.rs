@@ -11,6 +11,7 @@ use crate::root_key::create_if_absent;
 use crate::secrets::{FileSecrets, SecretStore, root_key_name};
 use crate::store::Store;
 use crate::store::tests::{engine, status};
+use crate::yaml::tests::RFC_EXAMPLE;
 
 const ROOT_KEY: &str = "0123456789abcdef0123456789abcdef";
 const STACK: &str = "commitstatus";
@@ -151,6 +152,16 @@ async fn apply_prints_as_kubectl_does() {
 
     let said = operator.says("apply -f - --cluster dev", FILE).await.ok();
     assert_eq!(said.out.matches(" unchanged (").count(), 2, "{}", said.out);
+}
+
+#[tokio::test]
+async fn the_example_of_the_rfc_applies_unchanged() {
+    let operator = Operator::new().await;
+    let said = operator.says("apply -f - --cluster dev", RFC_EXAMPLE).await.ok();
+    assert_eq!(
+        said.out,
+        "commitstatus.notification.toolkit.fluxcd.io/webapp created (namespace flux-system, cluster dev)\n"
+    );
 }
 
 #[tokio::test]
@@ -541,6 +552,16 @@ async fn secret_set_refuses_without_repeating_the_value() {
             "`tokn` is no key of a Provider's secret; did you mean `token`?",
         ),
         ("--from-stdin token", "\n", "the value of `token` is empty"),
+        (
+            "--key token=ghp_1",
+            "",
+            "a key holds no `=`; a value in an argument",
+        ),
+        (
+            "--from-stdin token=ghp_1",
+            "x",
+            "a key holds no `=`; a value in an argument",
+        ),
         ("--key token", "ghp_1", "--key asks on a terminal"),
         ("--key token --key token", "", "`token` is given twice"),
         ("--from-file token", "", "--from-file takes KEY=PATH"),

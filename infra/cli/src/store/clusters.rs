@@ -69,12 +69,14 @@ impl Store {
             .collect())
     }
 
-    /// Registers a cluster and returns the generation of its key: the first, or the one after that of its tombstone.
+    /// Registers a cluster and returns the generation of its key: the first, or the one after that of its
+    /// tombstone.
     ///
     /// # Errors
     /// If it is registered already.
     pub async fn add_cluster(&self, name: &str) -> Result<u32, StoreError> {
-        const REVIVE: &str = "SET #generation = #generation + :one, #deleted = :false, #suspended = :false REMOVE #connected_namespaces";
+        const REVIVE: &str = "SET #generation = #generation + :one, #deleted = :false, \
+            #suspended = :false REMOVE #connected_namespaces";
         const IS_TOMBSTONE: &str = "#deleted = :true";
 
         let new = ClusterItem {

@@ -15,8 +15,8 @@ use crate::object::{Kind, Object, ObjectId};
 
 /// Attribute of the rule itself, in its item and in the copies.
 const RULE: &str = "rule";
-/// Partitions that may hold copies which no version of the rule names any more, while a rule too large for one
-/// transaction is being written.
+/// Partitions that may hold copies which no version of the rule names any more, while a rule too large for
+/// one transaction is being written.
 const UNFINISHED: &str = "unfinished";
 /// About what an item has besides the rule: keys, names and numbers.
 const ITEM_OVERHEAD: usize = 512;
@@ -73,8 +73,8 @@ pub struct Deleted {
 }
 
 impl Store {
-    /// Applies validated objects. Up to 100 items, an item for each rule, event source and Provider, this is one
-    /// transaction; beyond that it is an ordered sequence that may be run again.
+    /// Applies validated objects. Up to 100 items, an item for each rule, event source and Provider, this is
+    /// one transaction; beyond that it is an ordered sequence that may be run again.
     ///
     /// # Errors
     /// If DynamoDB does not answer, or somebody else changed one of the rules meanwhile.

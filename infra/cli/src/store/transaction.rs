@@ -41,8 +41,8 @@ pub(super) struct Plan {
     pub copies: Vec<Write>,
     /// The main item. Alone it says what is applied.
     pub main: Write,
-    /// Where one transaction is too small: written first, so that an interrupted call is not taken for a finished
-    /// one, and then the main item once more.
+    /// Where one transaction is too small: written first, so that an interrupted call is not taken for a
+    /// finished one, and then the main item once more.
     pub split: Option<Split>,
     /// Bytes of one of its items, about.
     pub item_bytes: usize,

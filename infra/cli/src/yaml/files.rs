@@ -35,7 +35,8 @@ pub enum FileError {
     StdinTwice,
 }
 
-/// Reads everything in the order it was named; a directory by name of file, one level deep unless `recursive`.
+/// Reads everything in the order it was named; a directory by name of file, one level deep unless
+/// `recursive`.
 ///
 /// # Errors
 /// At the first that cannot be read.

@@ -3,7 +3,7 @@ use shared::HostKind;
 use shared::kinds::EventSeverity;
 
 /// The example of the RFC, unchanged.
-const RFC_EXAMPLE: &str = "\
+pub(crate) const RFC_EXAMPLE: &str = "\
 apiVersion: notification.toolkit.fluxcd.io/v1beta1
 kind: CommitStatus
 metadata:
@@ -380,7 +380,10 @@ fn text_that_is_no_yaml_is_refused_with_its_place() {
             "a.yaml:1:8: not readable as YAML: mapping values are not allowed in this context",
         ),
         ("- a\n", "a.yaml:1:1: expected a mapping, found a list"),
-        ("? [a]\n: b\n", "a.yaml:1:3: not readable as YAML: a key must be a string"),
+        (
+            "? [a]\n: b\n",
+            "a.yaml:1:1: not readable as YAML: a key must be a string",
+        ),
         ("just text\n", "a.yaml:1:1: expected a mapping, found a string"),
     ];
     for (text, expected) in cases {

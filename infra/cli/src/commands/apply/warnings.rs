@@ -1,6 +1,6 @@
 //! What is allowed but will not do what its author expects.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use shared::kinds::ObjectName;
 use shared::{CommitStatusRule, Scope};
@@ -41,24 +41,14 @@ async fn missing_providers(
     rules: &[&CommitStatusRule],
     store: &Store,
 ) -> Result<Vec<String>, StoreError> {
-    let mut of_any_cluster: Option<BTreeSet<ObjectName>> = None;
+    let mut looked_up: BTreeMap<ObjectName, bool> = BTreeMap::new();
     let mut warnings = Vec::new();
     for rule in rules {
         let name = ObjectName::new(&rule.metadata.namespace, &rule.spec.provider_ref.name);
-        let mut exists = store.provider(&Scope::AllClusters, &name).await?.is_some();
-        if !exists {
-            exists = match scope {
-                Scope::Cluster(_) => store.provider(scope, &name).await?.is_some(),
-                // A cluster may have one of its own; one such cluster is enough.
-                Scope::AllClusters => {
-                    let names = match of_any_cluster.take() {
-                        Some(names) => names,
-                        None => provider_names(store).await?,
-                    };
-                    of_any_cluster.insert(names).contains(&name)
-                }
-            };
-        }
+        let exists = match looked_up.get(&name) {
+            Some(exists) => *exists,
+            None => has_provider(scope, &name, store).await?,
+        };
         if !exists {
             let flag = match scope {
                 Scope::AllClusters => "--all-clusters".to_owned(),
@@ -69,16 +59,23 @@ async fn missing_providers(
                 rule.metadata.object_name()
             ));
         }
+        looked_up.insert(name, exists);
     }
     Ok(warnings)
 }
 
-async fn provider_names(store: &Store) -> Result<BTreeSet<ObjectName>, StoreError> {
-    let providers = store.list(Kind::Provider, None).await?;
-    Ok(providers
-        .into_iter()
-        .map(|(_, object)| object.id().name)
-        .collect())
+async fn has_provider(scope: &Scope, name: &ObjectName, store: &Store) -> Result<bool, StoreError> {
+    if store.provider(&Scope::AllClusters, name).await?.is_some() {
+        return Ok(true);
+    }
+    match scope {
+        Scope::Cluster(_) => Ok(store.provider(scope, name).await?.is_some()),
+        // A cluster may have one of its own; one such cluster is enough.
+        Scope::AllClusters => {
+            let providers = store.list(Kind::Provider, None).await?;
+            Ok(providers.iter().any(|(_, object)| object.id().name == *name))
+        }
+    }
 }
 
 fn namespaces(rule: &CommitStatusRule) -> BTreeSet<&str> {
