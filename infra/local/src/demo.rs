@@ -26,7 +26,7 @@ use crate::service::{Options, STACK, Service};
 use flux::{Reason, WireEvent};
 use screen::Screen;
 
-/// The example of the RFC, unchanged: https://github.com/fluxcd/flux2/pull/2639.
+/// The example of the RFC, unchanged: <https://github.com/fluxcd/flux2/pull/2639>.
 pub const RFC_EXAMPLE: &str = "\
 apiVersion: notification.toolkit.fluxcd.io/v1beta1
 kind: CommitStatus

@@ -1,0 +1,757 @@
+//! Desired statuses.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use proptest::prelude::*;
+use rules::adapters::StatusesTable;
+use rules::decide::{Hint, Incoming};
+use rules::ports::{StatusStore, Written};
+use rules::verdict::{SkipReason, Verdict};
+use serde_json::json;
+use shared::State;
+use shared::item::{Posted, StatusItem, due_shard, parked_shard};
+use shared::message::StatusKey;
+
+use crate::world::{
+    EXPIRES, Item, NOW, World, draft, event, failure, key, pending, posted, quiet, record_of, success,
+};
+
+const REPOSITORY: &str = "github.com/acme/fleet";
+
+fn table(world: &World) -> StatusesTable {
+    StatusesTable::new(world.client.clone(), world.statuses.clone())
+}
+
+async fn apply(world: &World, key: &StatusKey, incoming: &Incoming) -> Written {
+    table(world)
+        .apply(&draft(key, incoming), incoming, NOW)
+        .await
+        .unwrap()
+}
+
+/// What comes of `incoming` where the table holds `stored`: verdict and hint, the item then, and the calls it took.
+async fn applied(
+    stored: Option<StatusItem>,
+    incoming: &Incoming,
+) -> ((Verdict, Hint), StatusItem, Vec<String>) {
+    let world = World::new().await;
+    let key = key(REPOSITORY);
+    if let Some(stored) = stored {
+        world.put(&world.statuses, stored).await;
+    }
+    let written = apply(&world, &key, incoming).await;
+    let item = world.item(&key).await.unwrap();
+    assert_eq!((written.rev, written.claims), (item.rev, item.claims));
+    ((written.verdict, written.hint), item, world.operations())
+}
+
+const SEND: Hint = Hint::Send;
+const NO_HINT: Hint = Hint::None;
+
+#[tokio::test]
+async fn a_first_event_is_due_in_a_minute_and_hinted_at_once() {
+    let key = key(REPOSITORY);
+    let (outcome, item, operations) = applied(None, &success(2)).await;
+
+    assert_eq!(outcome, (Verdict::Changed, SEND));
+    let expected = StatusItem {
+        due_at: Some(NOW + 60_000),
+        ..draft(&key, &success(2))
+    };
+    assert_eq!(item, expected);
+    assert_eq!(operations, ["UpdateItem", "PutItem"]);
+}
+
+#[tokio::test]
+async fn an_item_is_written_with_the_attributes_its_indexes_and_readers_want() {
+    let world = World::new().await;
+    let key = key(REPOSITORY);
+    apply(&world, &key, &success(2)).await;
+
+    let item = world.raw(&key).await.unwrap();
+    let text = |name: &str| item[name].as_s().unwrap().as_str();
+    assert_eq!(
+        text("pk"),
+        format!("{REPOSITORY}@5394cb7f48332b2de7c17dd8b8384bbc84b7e738")
+    );
+    assert_eq!(text("sk"), "dev/apps/kustomization/podinfo");
+    assert_eq!(text("commit7"), "5394cb7");
+    assert_eq!(text("due"), due_shard(&key));
+    assert_eq!(item["due_at"], AttributeValue::N((NOW + 60_000).to_string()));
+    assert_eq!(text("rule"), "*/apps/podinfo");
+    assert_eq!(item["rev"], AttributeValue::N("1".into()));
+    let desired = item["desired"].as_m().unwrap();
+    assert_eq!(desired["state"].as_s().unwrap(), "success");
+    for absent in ["expires_at", "posted", "unsure", "claim_until", "parked", "ended"] {
+        assert!(!item.contains_key(absent), "{absent}");
+    }
+    assert_eq!(world.indexed("due", "due", &due_shard(&key)).await, [key.clone()]);
+    assert_eq!(world.indexed("commit", "commit7", "5394cb7").await, [key.clone()]);
+
+    world.post(&key).await;
+    assert!(world.indexed("due", "due", &due_shard(&key)).await.is_empty());
+    apply(&world, &key, &success(3)).await;
+    let item = world.raw(&key).await.unwrap();
+    assert_eq!(item["expires_at"], AttributeValue::N(EXPIRES.to_string()));
+
+    apply(&world, &key, &failure(4)).await;
+    assert!(
+        !world.raw(&key).await.unwrap().contains_key("expires_at"),
+        "none while due"
+    );
+    assert_eq!(world.indexed("due", "due", &due_shard(&key)).await, [key]);
+}
+
+/// Bytes as DynamoDB counts them:
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html>.
+fn bytes(item: &Item) -> usize {
+    fn value(value: &AttributeValue) -> usize {
+        match value {
+            AttributeValue::S(text) => text.len(),
+            AttributeValue::N(number) => number.len().div_ceil(2) + 1,
+            AttributeValue::Bool(_) => 1,
+            AttributeValue::M(map) => {
+                3 + map
+                    .iter()
+                    .map(|(name, inner)| name.len() + value(inner) + 1)
+                    .sum::<usize>()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    item.iter().map(|(name, inner)| name.len() + value(inner)).sum()
+}
+
+#[tokio::test]
+async fn a_long_item_with_every_attribute_is_below_one_kibibyte() {
+    let world = World::new().await;
+    let mut key = key("gitlab.example.com/platform-engineering/kubernetes/fleet-infrastructure");
+    key.sk = "production-eu-west-1/team-payments/kustomization/payments-reconciliation-worker".into();
+    let incoming = event(2, State::Failure, "HealthCheckFailed");
+    let long = StatusItem {
+        context: key.sk.clone(),
+        unsure: true,
+        claims: 3,
+        claim_until: Some(NOW),
+        due: Some(parked_shard(&key)),
+        due_at: Some(NOW),
+        parked: Some("provider-suspended".into()),
+        attempts: 12,
+        posts: 1000,
+        rev: 1000,
+        last_error: Some("x".repeat(150)),
+        rule: "production-eu-west-1/team-payments/payments"
+            .to_owned()
+            .try_into()
+            .unwrap(),
+        provider: "team-payments/gitlab".parse().unwrap(),
+        credential: "production-eu-west-1/team-payments/gitlab-token".into(),
+        cluster: "production-eu-west-1".into(),
+        object: "Kustomization/team-payments/payments-reconciliation-worker".into(),
+        ..posted(&key, &incoming)
+    };
+    world.put(&world.statuses, &long).await;
+
+    let size = bytes(&world.raw(&key).await.unwrap());
+    assert!(size <= 1024, "{size} bytes");
+}
+
+#[tokio::test]
+async fn a_first_success_under_a_rule_for_errors_is_remembered_only() {
+    let (outcome, item, _) = applied(None, &quiet(success(2))).await;
+
+    assert_eq!(outcome, (Verdict::Skipped(SkipReason::Severity), NO_HINT));
+    assert_eq!((item.rev, item.due, item.due_at), (0, None, None));
+    assert_eq!(item.expires_at, Some(EXPIRES));
+    assert_eq!(item.order_key, success(2).order_key);
+
+    let (outcome, item, _) = applied(None, &quiet(failure(2))).await;
+    assert_eq!(outcome, (Verdict::Changed, SEND));
+    assert_eq!(item.rev, 1);
+}
+
+#[tokio::test]
+async fn an_unchanged_status_costs_one_conditional_write() {
+    let key = key(REPOSITORY);
+    for first in [success(2), failure(2), pending(2)] {
+        let again = event(9, first.desired.state, &first.desired.reason);
+        let stored = posted(&key, &first);
+        let (outcome, item, operations) = applied(Some(stored.clone()), &again).await;
+
+        assert_eq!(outcome, (Verdict::Unchanged, NO_HINT), "{}", first.desired.state);
+        assert_eq!(operations, ["UpdateItem"], "{}", first.desired.state);
+        let expected = StatusItem {
+            order_key: again.order_key,
+            event_id: again.event_id,
+            expires_at: Some(EXPIRES),
+            ..stored
+        };
+        assert_eq!(item, expected, "only order, event and expiry move");
+    }
+}
+
+#[tokio::test]
+async fn a_success_with_nothing_to_clear_costs_one_conditional_write() {
+    let key = key(REPOSITORY);
+    let remembered = StatusItem {
+        posted: None,
+        rev: 0,
+        ..posted(&key, &quiet(success(2)))
+    };
+    let (outcome, item, operations) = applied(Some(remembered), &quiet(success(3))).await;
+    assert_eq!(outcome, (Verdict::Skipped(SkipReason::Severity), NO_HINT));
+    assert_eq!(
+        (operations, item.order_key),
+        (vec!["UpdateItem".into()], success(3).order_key)
+    );
+
+    let (outcome, _, operations) = applied(Some(posted(&key, &success(2))), &quiet(success(3))).await;
+    assert_eq!(outcome, (Verdict::Unchanged, NO_HINT));
+    assert_eq!(operations, ["UpdateItem"]);
+}
+
+/// Each of these looks unchanged but for one thing.
+#[tokio::test]
+async fn nothing_is_called_unchanged_that_is_not() {
+    let key = key(REPOSITORY);
+    let shown = |state: State, reason: &str| {
+        Some(Posted {
+            state,
+            reason: reason.into(),
+            rev: 1,
+            at: 0,
+        })
+    };
+    let idle = posted(&key, &failure(2));
+    let due = Some(due_shard(&key));
+    let cases = [
+        (
+            "older",
+            StatusItem {
+                order_key: failure(8).order_key,
+                ..idle.clone()
+            },
+            failure(3),
+            Verdict::Stale,
+        ),
+        (
+            "due",
+            StatusItem {
+                due: due.clone(),
+                ..idle.clone()
+            },
+            failure(3),
+            Verdict::Waiting,
+        ),
+        (
+            "unsure",
+            StatusItem {
+                unsure: true,
+                ..idle.clone()
+            },
+            failure(3),
+            Verdict::Changed,
+        ),
+        (
+            "never posted",
+            StatusItem {
+                posted: None,
+                ..idle.clone()
+            },
+            failure(3),
+            Verdict::Changed,
+        ),
+        (
+            "another state is posted",
+            StatusItem {
+                posted: shown(State::Success, "HealthCheckFailed"),
+                ..idle.clone()
+            },
+            failure(3),
+            Verdict::Changed,
+        ),
+        (
+            "another reason is posted",
+            StatusItem {
+                posted: shown(State::Failure, "BuildFailed"),
+                ..idle.clone()
+            },
+            failure(3),
+            Verdict::Changed,
+        ),
+        (
+            "another reason",
+            idle.clone(),
+            event(3, State::Failure, "BuildFailed"),
+            Verdict::Changed,
+        ),
+        ("another state", idle.clone(), success(3), Verdict::Changed),
+        (
+            "an errors-only success, a failure is posted",
+            StatusItem {
+                desired: quiet(success(2)).desired,
+                ..idle.clone()
+            },
+            quiet(success(3)),
+            Verdict::Changed,
+        ),
+        (
+            "an errors-only success, unsure",
+            StatusItem {
+                unsure: true,
+                ..posted(&key, &quiet(success(2)))
+            },
+            quiet(success(3)),
+            Verdict::Changed,
+        ),
+        (
+            "an errors-only success, due",
+            StatusItem {
+                due,
+                posted: None,
+                ..posted(&key, &quiet(success(2)))
+            },
+            quiet(success(3)),
+            Verdict::Waiting,
+        ),
+    ];
+    for (name, stored, incoming, verdict) in cases {
+        let before = stored.clone();
+        let (outcome, item, operations) = applied(Some(stored), &incoming).await;
+        assert_eq!(outcome.0, verdict, "{name}");
+        assert_eq!(
+            item.rev,
+            before.rev + u64::from(verdict == Verdict::Changed),
+            "{name}"
+        );
+        if verdict == Verdict::Stale {
+            assert_eq!(
+                (item, operations.len()),
+                (before, 1),
+                "{name}: nothing is written"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_waiting_status_keeps_its_attempts_and_its_parking() {
+    let key = key(REPOSITORY);
+    let due = StatusItem {
+        due_at: Some(NOW + 900_000),
+        attempts: 4,
+        last_error: Some("502".into()),
+        unsure: true,
+        claim_until: Some(NOW + 30_000),
+        ..draft(&key, &success(2))
+    };
+    let parked = StatusItem {
+        due: Some(parked_shard(&key)),
+        parked: Some("forbidden".into()),
+        ..due.clone()
+    };
+    for stored in [due, parked] {
+        let (outcome, item, operations) = applied(Some(stored.clone()), &success(3)).await;
+
+        assert_eq!(outcome, (Verdict::Waiting, NO_HINT));
+        let expected = StatusItem {
+            order_key: success(3).order_key,
+            event_id: success(3).event_id,
+            ..stored
+        };
+        assert_eq!(item, expected);
+        assert_eq!(operations, ["UpdateItem", "UpdateItem"]);
+    }
+}
+
+#[tokio::test]
+async fn a_stale_event_writes_nothing() {
+    let key = key(REPOSITORY);
+    let stored = posted(&key, &success(10));
+    for stale in [failure(9), pending(59)] {
+        let (outcome, item, _) = applied(Some(stored.clone()), &stale).await;
+        assert_eq!(outcome, (Verdict::Stale, NO_HINT));
+        assert_eq!(item, stored);
+    }
+}
+
+#[tokio::test]
+async fn a_duplicate_repeats_the_hint_while_something_is_due() {
+    let key = key(REPOSITORY);
+    let due = StatusItem {
+        due_at: Some(NOW + 60_000),
+        ..draft(&key, &success(2))
+    };
+    let parked = StatusItem {
+        due: Some(parked_shard(&key)),
+        ..due.clone()
+    };
+    let cases = [
+        (due, SEND),
+        (parked, NO_HINT),
+        (posted(&key, &success(2)), NO_HINT),
+    ];
+    for (stored, hint) in cases {
+        let (outcome, item, _) = applied(Some(stored.clone()), &success(2)).await;
+        assert_eq!(outcome, (Verdict::Duplicate, hint));
+        assert_eq!(item, stored);
+    }
+}
+
+#[tokio::test]
+async fn a_change_is_one_revision_on_and_forgets_what_came_of_the_last() {
+    let key = key(REPOSITORY);
+    let parked = StatusItem {
+        due: Some(parked_shard(&key)),
+        due_at: Some(5),
+        parked: Some("forbidden".into()),
+        attempts: 3,
+        claims: 2,
+        last_error: Some("403".into()),
+        rev: 7,
+        posts: 3,
+        expires_at: None,
+        ..posted(&key, &failure(2))
+    };
+    let ended = StatusItem {
+        due: None,
+        due_at: None,
+        parked: None,
+        ended: Some("unknown-commit".into()),
+        expires_at: Some(5),
+        ..parked.clone()
+    };
+    let under_way = StatusItem {
+        due: Some(due_shard(&key)),
+        parked: None,
+        unsure: true,
+        claim_until: Some(NOW + 100_000),
+        ..parked.clone()
+    };
+    for stored in [parked, ended, under_way] {
+        let (outcome, item, operations) = applied(Some(stored.clone()), &success(3)).await;
+
+        assert_eq!(outcome, (Verdict::Changed, SEND));
+        let expected = StatusItem {
+            desired: success(3).desired,
+            order_key: success(3).order_key,
+            event_id: success(3).event_id,
+            rev: 8,
+            due: Some(due_shard(&key)),
+            due_at: Some(NOW + 60_000),
+            parked: None,
+            ended: None,
+            attempts: 0,
+            claims: 0,
+            last_error: None,
+            expires_at: None,
+            ..stored
+        };
+        assert_eq!(
+            item, expected,
+            "what was posted, and a post under way, are not touched"
+        );
+        assert_eq!(operations, ["UpdateItem", "UpdateItem"]);
+    }
+}
+
+#[tokio::test]
+async fn a_change_brings_the_rule_that_wants_it() {
+    let world = World::new().await;
+    let key = key(REPOSITORY);
+    world.put(&world.statuses, posted(&key, &failure(2))).await;
+    let incoming = success(3);
+    let new = StatusItem {
+        context: "DEV/apps/Kustomization/podinfo".into(),
+        rule: "dev/apps/own".to_owned().try_into().unwrap(),
+        provider: "apps/other".parse().unwrap(),
+        credential: "dev/apps/other".into(),
+        cluster: "dev2".into(),
+        object: "HelmRelease/apps/podinfo".into(),
+        ..draft(&key, &incoming)
+    };
+    table(&world).apply(&new, &incoming, NOW).await.unwrap();
+
+    let item = world.item(&key).await.unwrap();
+    let told = |item: StatusItem| {
+        (
+            item.context,
+            item.rule,
+            item.provider,
+            item.credential,
+            item.cluster,
+            item.object,
+        )
+    };
+    assert_eq!(told(item), told(new));
+}
+
+#[tokio::test]
+async fn a_success_under_a_rule_for_errors_clears_what_is_posted_or_may_be() {
+    let key = key(REPOSITORY);
+    let clears = |stored: StatusItem| async move {
+        let (outcome, item, _) = applied(Some(stored), &quiet(success(3))).await;
+        (outcome.0, item.desired.state, item.rev)
+    };
+    let changed = (Verdict::Changed, State::Success, 2);
+    assert_eq!(clears(posted(&key, &failure(2))).await, changed);
+    let maybe = StatusItem {
+        unsure: true,
+        ..draft(&key, &failure(2))
+    };
+    assert_eq!(clears(maybe).await, changed);
+
+    // It ended before it was posted: the success is kept, and nothing is due.
+    let never = StatusItem {
+        due: None,
+        ended: Some("unknown-commit".into()),
+        ..draft(&key, &failure(2))
+    };
+    let (outcome, item, _) = applied(Some(never), &quiet(success(3))).await;
+    assert_eq!(outcome, (Verdict::Skipped(SkipReason::Severity), NO_HINT));
+    assert_eq!(
+        (item.desired, item.due, item.rev),
+        (quiet(success(3)).desired, None, 1)
+    );
+    assert_eq!(item.expires_at, Some(EXPIRES));
+}
+
+#[tokio::test]
+async fn what_is_decided_anew_when_the_poster_was_faster() {
+    let key = key(REPOSITORY);
+    let now = NOW.to_string();
+    let due = StatusItem {
+        due_at: Some(NOW),
+        ..draft(&key, &success(2))
+    };
+    let (took_it, posted_success) = record_of(&success(2).desired);
+    let idle = StatusItem {
+        posted: None,
+        rev: 0,
+        ..posted(&key, &quiet(success(2)))
+    };
+    let parking = json!({":due": {"S": parked_shard(&key)}, ":now": {"N": now}});
+    let cases = [
+        // Had the first decision stood, the item would never expire.
+        (
+            "posted",
+            due.clone(),
+            success(3),
+            took_it,
+            posted_success.clone(),
+            Verdict::Unchanged,
+        ),
+        (
+            "parked",
+            due.clone(),
+            success(3),
+            "SET due = :due, due_at = :now",
+            parking,
+            Verdict::Waiting,
+        ),
+        (
+            "posted before the change was written",
+            due.clone(),
+            failure(3),
+            took_it,
+            posted_success,
+            Verdict::Changed,
+        ),
+        (
+            "claimed",
+            due,
+            failure(3),
+            "SET unsure = :true, claim_until = :now",
+            json!({":true": {"BOOL": true}, ":now": {"N": now}}),
+            Verdict::Changed,
+        ),
+        (
+            "another rule on the same context wants the failure posted",
+            idle,
+            quiet(success(30)),
+            "SET #desired = :desired, rev = :one, due = :due",
+            json!({":desired": {"M": {"state": {"S": "failure"}, "reason": {"S": "x"}, "description": {"S": ""}}},
+                   ":one": {"N": "1"}, ":due": {"S": due_shard(&key)}}),
+            Verdict::Changed,
+        ),
+    ];
+    for (name, stored, incoming, update, values, verdict) in cases {
+        let world = World::new().await;
+        // Refused at the first write, so that it is read and decided on.
+        let stored = StatusItem {
+            unsure: stored.unsure,
+            ..stored
+        };
+        world.put(&world.statuses, &stored).await;
+        let update = update.replace("#desired", "desired");
+        let first_write_passes = stored.due.is_none();
+        world.before(usize::from(!first_write_passes), &key, &update, &values);
+
+        let written = apply(&world, &key, &incoming).await;
+        assert_eq!(written.verdict, verdict, "{name}");
+        let item = world.item(&key).await.unwrap();
+        assert_eq!(item.order_key, incoming.order_key, "{name}");
+        assert_eq!(item.expires_at.is_some(), item.due.is_none(), "{name}");
+        assert_eq!(item.due.is_some(), verdict != Verdict::Unchanged, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn an_item_that_expires_meanwhile_is_created_anew() {
+    let world = World::new().await;
+    let key = key(REPOSITORY);
+    let rival = draft(&key, &failure(9));
+    // Nothing is there at the first write; another event is created before ours.
+    let mut values = json!({});
+    let item: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_value(serde_json::to_value(&rival).unwrap()).unwrap();
+    let mut sets = Vec::new();
+    for (name, value) in item {
+        let value = match value {
+            serde_json::Value::String(text) => json!({"S": text}),
+            serde_json::Value::Number(number) => json!({"N": number.to_string()}),
+            serde_json::Value::Object(_) => {
+                json!({"M": {"state": {"S": "failure"}, "reason": {"S": "HealthCheckFailed"}, "description": {"S": ""}}})
+            }
+            _ => continue,
+        };
+        if name != "pk" && name != "sk" && name != "provider" {
+            sets.push(format!("{name} = :{name}"));
+            values[format!(":{name}")] = value;
+        }
+    }
+    sets.push("provider = :provider".into());
+    values[":provider"] = json!({"M": {"namespace": {"S": "apps"}, "name": {"S": "github"}}});
+    world.before(1, &key, &format!("SET {}", sets.join(", ")), &values);
+
+    let written = apply(&world, &key, &success(3)).await;
+
+    assert_eq!(written.verdict, Verdict::Stale, "the rival was newer");
+    assert_eq!(world.item(&key).await.unwrap().desired.state, State::Failure);
+    assert_eq!(world.operations(), ["UpdateItem", "PutItem"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writers_racing_on_one_item_end_as_in_order() {
+    let world = World::new().await;
+    for round in 0..12 {
+        let key = key(&format!("github.com/acme/race{round}"));
+        let newest = if round % 2 == 0 { success(50) } else { failure(50) };
+        let rivals = [success(10), failure(20), pending(55), success(30), newest.clone()];
+        let writers = rivals.map(|incoming| {
+            let (table, key) = (table(&world), key.clone());
+            tokio::spawn(async move {
+                table
+                    .apply(&draft(&key, &incoming), &incoming, NOW)
+                    .await
+                    .unwrap()
+            })
+        });
+        let mut changes = 0;
+        for writer in writers {
+            changes += u64::from(writer.await.unwrap().verdict == Verdict::Changed);
+        }
+
+        let item = world.item(&key).await.unwrap();
+        assert_eq!(item.desired, newest.desired);
+        assert_eq!(item.order_key, newest.order_key);
+        assert_eq!(item.rev, changes, "each change is one revision, and none is lost");
+        assert!(item.is_due());
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_does_not_answer_is_an_error() {
+    let world = World::new().await;
+    let elsewhere = StatusesTable::new(world.client.clone(), "no-such-table".into());
+    let incoming = success(1);
+    let error = elsewhere
+        .apply(&draft(&key(REPOSITORY), &incoming), &incoming, NOW)
+        .await
+        .unwrap_err();
+    assert_eq!(error.to_string(), "could not write a desired status");
+}
+
+/// An event of some kind, at some second, and whether the poster posts what is due after it.
+type Step = (usize, bool);
+
+fn events() -> impl Strategy<Value = (bool, Vec<Incoming>, Vec<Step>)> {
+    let event = (0_u32..6, 0_usize..4).prop_map(|(second, kind)| match kind {
+        0 => success(second),
+        1 => failure(second),
+        2 => event(second, State::Failure, "BuildFailed"),
+        _ => pending(second),
+    });
+    (any::<bool>(), prop::collection::vec(event, 1..=5)).prop_flat_map(|(errors_only, events)| {
+        // Every event in any order, then some of them again.
+        let count = events.len();
+        let again = prop::collection::vec(0..count, 0..=3);
+        let order = (Just((0..count).collect::<Vec<_>>()), again)
+            .prop_map(|(all, again)| [all, again].concat())
+            .prop_shuffle();
+        let order = order.prop_flat_map(|order| {
+            let posts = prop::collection::vec(any::<bool>(), order.len());
+            (Just(order), posts).prop_map(|(order, posts)| order.into_iter().zip(posts).collect())
+        });
+        (Just(errors_only), Just(events), order)
+    })
+}
+
+fn runtime() -> &'static (tokio::runtime::Runtime, World) {
+    static RUNTIME: OnceLock<(tokio::runtime::Runtime, World)> = OnceLock::new();
+    RUNTIME.get_or_init(|| {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let world = runtime.block_on(World::new());
+        (runtime, world)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn any_order_with_duplicates_ends_as_in_order((errors_only, events, steps) in events()) {
+        static CASES: AtomicU64 = AtomicU64::new(0);
+        let events: Vec<Incoming> = events
+            .into_iter()
+            .filter(|event| !errors_only || event.desired.state != State::Pending)
+            .map(|event| if errors_only { quiet(event) } else { event })
+            .collect();
+        prop_assume!(!events.is_empty());
+        let key = key(&format!("github.com/acme/case{}", CASES.fetch_add(1, Ordering::Relaxed)));
+        let (runtime, world) = runtime();
+        let item = runtime.block_on(async {
+            for (event, posts) in &steps {
+                let Some(event) = events.get(*event) else { continue };
+                apply(world, &key, event).await;
+                if *posts && world.item(&key).await.unwrap().is_due() {
+                    world.post(&key).await;
+                }
+            }
+            world.item(&key).await
+        });
+        // Filtering may have left steps of later events only.
+        prop_assume!(item.is_some() && events.len() <= steps.len());
+        let item = item.unwrap();
+
+        let applied = steps.iter().filter_map(|(event, _)| events.get(*event));
+        let newest = applied.max_by(|one, other| one.order_key.cmp(&other.order_key)).unwrap();
+        prop_assert_eq!(&item.order_key, &newest.order_key);
+        prop_assert_eq!(&item.event_id, &newest.event_id);
+        prop_assert!(
+            item.desired.says_the_same(newest.desired.state, &newest.desired.reason),
+            "{:?} for {:?}", item.desired, newest.desired
+        );
+        prop_assert!(
+            item.is_due() || item.is_posted() || (newest.desired.only_clears && item.posted.is_none()),
+            "neither due nor posted: {:?}", item
+        );
+        prop_assert_eq!(item.expires_at.is_some() && item.is_due(), false);
+    }
+}
