@@ -111,9 +111,18 @@ async fn serve(args: Serve) -> anyhow::Result<()> {
     })
     .await?;
     welcome(&service, &data_dir)?;
-    tokio::signal::ctrl_c().await.context("cannot wait for Ctrl-C")?;
+    stop_signal().await.context("cannot wait for Ctrl-C")?;
     service.stop().await;
     Ok(())
+}
+
+/// Waits for Ctrl-C, or for what a supervisor sends.
+async fn stop_signal() -> std::io::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted,
+        _ = terminate.recv() => Ok(()),
+    }
 }
 
 fn welcome(service: &Service, data_dir: &std::path::Path) -> std::io::Result<()> {
@@ -131,7 +140,7 @@ In another terminal:
   alias commitstatus='cargo run -q -p cli -- --local'
   commitstatus cluster add dev                        # register a cluster
   commitstatus apply --cluster dev -f rules.yaml      # a CommitStatus and its Provider
-  commitstatus secret set github-token --cluster dev --namespace flux-system
+  commitstatus secret set github-token --cluster dev --namespace flux-system --key token
   commitstatus connect dev                            # what the cluster needs, for kubectl apply -f -
   commitstatus get statuses COMMIT                    # what became of a commit
 ",

@@ -89,10 +89,19 @@ impl Service {
         let clock = *clock;
         create_private_dir(data_dir)
             .with_context(|| format!("cannot create the data directory `{}`", data_dir.display()))?;
+        if let Ok(running) = LocalInstance::find(data_dir) {
+            anyhow::bail!(
+                "a local service runs with data in `{}` already, at {}; stop it first, or name another \
+                 directory with --data-dir",
+                data_dir.display(),
+                running.function_url
+            );
+        }
         let listener = listen(*port).await?;
         let mut tasks = JoinSet::new();
 
         let database = data_dir.join(DATABASE);
+        create_private_file(&database).with_context(|| format!("cannot create `{}`", database.display()))?;
         let path = database
             .to_str()
             .context("the path of the data directory is not text")?;
@@ -237,6 +246,17 @@ async fn listen(port: u16) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address}; choose another port with --port"))
+}
+
+/// SQLite gives its other files the mode of this one.
+fn create_private_file(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    std::fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)
+        .map(drop)
 }
 
 fn create_private_dir(path: &Path) -> std::io::Result<()> {

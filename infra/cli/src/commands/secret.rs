@@ -15,11 +15,11 @@ use crate::object::describe_scope;
 use crate::secrets::{SecretStore, provider_secret_name};
 use crate::yaml::nearest_of;
 
-/// Keys of a secret that Flux's Git providers read.
-const KEYS: [&str; 14] = [
-    "token",
-    "username",
-    "password",
+/// Keys of a secret that this release reads.
+const KEYS: [&str; 3] = ["token", "username", "password"];
+
+/// Keys that Flux's Git providers read besides. Written, they would change nothing, and nobody would say so.
+const FLUX_KEYS: [&str; 11] = [
     "address",
     "headers",
     "proxy",
@@ -46,8 +46,7 @@ pub enum SecretCommand {
     /// Write the secret a Provider names in `secretRef`; a secret that exists is replaced as a whole
     #[command(
         after_help = "Examples:\n  commitstatus secret set github-token -n flux-system --all-clusters --key token\n  \
-                            commitstatus secret set github-app -n flux-system --cluster dev --from-file \
-                            githubAppPrivateKey=app.pem --key githubAppID --key githubAppInstallationID"
+                            commitstatus secret set gitlab-token -n apps --cluster dev --from-file token=token.txt"
     )]
     Set(SetArgs),
 }
@@ -122,6 +121,12 @@ fn read(
         if key.contains('=') {
             // What follows is likely the value.
             bail!("a key holds no `=`; {WHY_NO_LITERAL}");
+        }
+        if FLUX_KEYS.contains(&key) {
+            bail!(
+                "`{key}` is not read by this release yet; it reads {}",
+                KEYS.join(", ")
+            );
         }
         if !KEYS.contains(&key) {
             bail!(

@@ -501,8 +501,8 @@ async fn a_root_key_is_made_once() {
 #[tokio::test]
 async fn secret_set_takes_values_from_anywhere_but_the_arguments() {
     let operator = Operator::new().await;
-    let file = operator.data.path().join("ca.crt");
-    std::fs::write(&file, "-----BEGIN\nEND-----\n").unwrap();
+    let file = operator.data.path().join("username");
+    std::fs::write(&file, "bot\n").unwrap();
 
     let said = operator
         .says(
@@ -521,13 +521,13 @@ async fn secret_set_takes_values_from_anywhere_but_the_arguments() {
     );
 
     let command = format!(
-        "secret set gh -n apps --cluster dev --key token --from-file ca.crt={}",
+        "secret set gh -n apps --cluster dev --key token --from-file username={}",
         file.display()
     );
     operator.says(&command, "").await.ok();
     assert_eq!(
         operator.secret("commitstatus/providers/dev/apps/gh").await,
-        "{\"ca.crt\":\"-----BEGIN\\nEND-----\",\"token\":\"typed\"}"
+        r#"{"token":"typed","username":"bot"}"#
     );
 }
 
@@ -550,6 +550,11 @@ async fn secret_set_refuses_without_repeating_the_value() {
             "--from-stdin tokn",
             "ghp_1",
             "`tokn` is no key of a Provider's secret; did you mean `token`?",
+        ),
+        (
+            "--from-stdin githubAppPrivateKey",
+            "ghp_1",
+            "`githubAppPrivateKey` is not read by this release yet",
         ),
         ("--from-stdin token", "\n", "the value of `token` is empty"),
         (
