@@ -157,3 +157,222 @@ fn doubled(first: i64, times: u32, longest: i64) -> i64 {
 pub fn cut(text: &str) -> String {
     text.chars().take(LAST_ERROR_CHARS).collect()
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::host::refusal;
+    use shared::item::{Desired, due_shard};
+    use shared::message::StatusKey;
+    use shared::{OrderKey, State};
+
+    /// A status of `*/apps/podinfo` in cluster `dev`, on a commit of `github.com/acme/fleet`.
+    pub(crate) fn item() -> StatusItem {
+        let key = StatusKey {
+            pk: "github.com/acme/fleet@5394cb7f48332b2de7c17dd8b8384bbc84b7e738".into(),
+            sk: "dev/kustomization/podinfo".into(),
+        };
+        StatusItem {
+            commit7: "5394cb7".into(),
+            context: key.sk.clone(),
+            desired: Desired {
+                state: State::Failure,
+                reason: "BuildFailed".into(),
+                description: "build failed".into(),
+                only_clears: false,
+            },
+            posted: None,
+            order_key: OrderKey::new(
+                State::Failure.into(),
+                Timestamp::UNIX_EPOCH,
+                "1",
+                State::Failure,
+                "00",
+            ),
+            event_id: "00".into(),
+            rev: 1,
+            unsure: false,
+            claims: 0,
+            claim_until: None,
+            due: Some(due_shard(&key)),
+            due_at: None,
+            parked: None,
+            ended: None,
+            attempts: 0,
+            posts: 0,
+            last_error: None,
+            rule: "*/apps/podinfo".to_owned().try_into().unwrap(),
+            provider: "apps/github".parse().unwrap(),
+            credential: "_all/apps/token".into(),
+            cluster: "dev".into(),
+            object: "Kustomization/apps/podinfo".into(),
+            expires_at: None,
+            key,
+        }
+    }
+
+    const NOW: i64 = 1_786_108_382_000;
+    const SECOND: i64 = 1_000;
+    const MINUTE: i64 = 60 * SECOND;
+
+    fn after(attempts: u32, error: &PostError) -> (Record, Option<Hold>) {
+        let item = StatusItem { attempts, ..item() };
+        outcome(&item, error, Timestamp::from_millisecond(NOW).unwrap())
+    }
+
+    fn said() -> String {
+        "said".into()
+    }
+
+    /// The retry an error leads to; `wait` from now.
+    fn retry(wait: i64, error: &PostError) -> Retry {
+        Retry {
+            due_at: NOW + wait,
+            open: false,
+            counts: true,
+            claim_until: None,
+            error: Some(error.to_string()),
+        }
+    }
+
+    #[test]
+    fn an_open_answer_is_tried_again_after_a_minute_at_the_soonest() {
+        let error = PostError::Ambiguous(said());
+        let minutes = [
+            (0, 1),
+            (1, 1),
+            (2, 2),
+            (3, 4),
+            (4, 8),
+            (5, 15),
+            (6, 15),
+            (u32::MAX, 15),
+        ];
+        for (attempts, wait) in minutes {
+            let expected = Retry {
+                open: true,
+                claim_until: Some(NOW + MINUTE),
+                ..retry(wait * MINUTE, &error)
+            };
+            assert_eq!(
+                after(attempts, &error),
+                (Record::Retry(expected), None),
+                "{attempts}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_never_reached_the_host_is_tried_again_sooner() {
+        let error = PostError::NotSent(said());
+        let seconds = [
+            (0, 30),
+            (1, 60),
+            (2, 120),
+            (3, 240),
+            (4, 480),
+            (5, 900),
+            (31, 900),
+            (u32::MAX, 900),
+        ];
+        for (attempts, wait) in seconds {
+            let expected = retry(wait * SECOND, &error);
+            assert_eq!(
+                after(attempts, &error),
+                (Record::Retry(expected), None),
+                "{attempts}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_conflict_is_over_within_seconds_however_often_it_comes() {
+        let error = PostError::Conflict(said());
+        for attempts in [0, 10] {
+            let expected = retry(15 * SECOND, &error);
+            assert_eq!(after(attempts, &error), (Record::Retry(expected), None));
+        }
+    }
+
+    #[test]
+    fn what_concerns_the_credential_is_no_attempt_of_the_status() {
+        let until = NOW + 77;
+        let limited = PostError::RateLimited {
+            until: Timestamp::from_millisecond(until).unwrap(),
+            message: said(),
+        };
+        let expected = Retry {
+            counts: false,
+            ..retry(77, &limited)
+        };
+        assert_eq!(
+            after(3, &limited),
+            (Record::Retry(expected), Some(Hold::Until(until)))
+        );
+
+        let unauthorized = PostError::Unauthorized(said());
+        let expected = Retry {
+            counts: false,
+            ..retry(0, &unauthorized)
+        };
+        assert_eq!(
+            after(3, &unauthorized),
+            (Record::Retry(expected), Some(Hold::Refused))
+        );
+    }
+
+    #[test]
+    fn an_unknown_commit_is_tried_three_times_and_ends() {
+        let error = PostError::UnknownCommit(said());
+        for (attempts, minutes) in [(0, 2), (1, 8)] {
+            let expected = retry(minutes * MINUTE, &error);
+            assert_eq!(after(attempts, &error), (Record::Retry(expected), None));
+        }
+        for attempts in [2, 3, u32::MAX] {
+            let ended = Record::Ended {
+                reason: "unknown-commit",
+                error: Some("the host does not know the commit: said".into()),
+            };
+            assert_eq!(after(attempts, &error), (ended, None));
+        }
+    }
+
+    #[test]
+    fn what_a_person_has_to_mend_is_parked_at_once() {
+        let error = PostError::Permanent {
+            reason: refusal::FORBIDDEN,
+            message: said(),
+        };
+        let parked = Record::Parked {
+            reason: "forbidden",
+            error: Some("refused (forbidden): said".into()),
+        };
+        assert_eq!(after(0, &error), (parked, None));
+    }
+
+    #[test]
+    fn a_long_answer_is_cut_between_characters() {
+        let error = PostError::NotSent("é".repeat(500));
+        let (Record::Retry(retry), None) = after(0, &error) else {
+            panic!("not a retry");
+        };
+        assert_eq!(retry.error.unwrap().chars().count(), 200);
+    }
+
+    #[test]
+    fn a_refused_credential_rests_for_half_an_hour_at_most() {
+        let minutes = [
+            (0, 1),
+            (1, 2),
+            (2, 4),
+            (3, 8),
+            (4, 16),
+            (5, 30),
+            (63, 30),
+            (u32::MAX, 30),
+        ];
+        for (holds, wait) in minutes {
+            assert_eq!(hold_millis(holds), wait * MINUTE, "{holds}");
+        }
+    }
+}

@@ -44,3 +44,17 @@ impl Pace {
         self.interval_millis * (self.burst - 1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_minute_holds_more_posts_than_a_host_allows() {
+        for (host, allowed) in [(HostKind::GitHub, 80), (HostKind::GitLab, 2_000)] {
+            let pace = Pace::of(host);
+            let posts = pace.burst + 60_000 / pace.interval_millis;
+            assert!(posts <= allowed, "{host}: {posts}");
+        }
+    }
+}

@@ -120,7 +120,11 @@ where
         let host = target.repository.host_kind;
         let now = (self.clock)().as_millisecond();
         // Before the secret is read: a credential that is held is not looked at either.
-        let was_held = match self.pacer.reserve(&target.credential, Pace::of(host), now).await? {
+        let was_held = match self
+            .pacer
+            .reserve(&target.credential, Pace::of(host), now)
+            .await?
+        {
             Slot::At { millis, was_held } => {
                 let wait = millis - (self.clock)().as_millisecond();
                 if let Ok(wait) = u64::try_from(wait)

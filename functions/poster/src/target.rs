@@ -137,3 +137,283 @@ impl<R: RuleStore> Targets<R> {
         Ok(found)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::tests::item;
+    use crate::ports::Unreadable;
+    use serde_json::json;
+    use std::collections::HashMap;
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[derive(Default)]
+    struct Table {
+        rules: Mutex<HashMap<String, Result<CommitStatusRule, Unreadable>>>,
+        providers: Mutex<HashMap<String, Result<Provider, Unreadable>>>,
+        reads: AtomicUsize,
+    }
+
+    impl RuleStore for &Table {
+        async fn rule(&self, reference: &Reference) -> Result<Stored<CommitStatusRule>, Unavailable> {
+            self.reads.fetch_add(1, Ordering::Relaxed);
+            Ok(self.rules.lock().unwrap().get(&reference.to_string()).cloned())
+        }
+
+        async fn provider(&self, scope: &Scope, name: &ObjectName) -> Result<Stored<Provider>, Unavailable> {
+            self.reads.fetch_add(1, Ordering::Relaxed);
+            let key = format!("{scope}/{name}");
+            Ok(self.providers.lock().unwrap().get(&key).cloned())
+        }
+    }
+
+    fn rule() -> CommitStatusRule {
+        serde_json::from_value(json!({
+            "metadata": {"name": "podinfo", "namespace": "apps"},
+            "spec": {"providerRef": {"name": "github"}, "eventSources": [{"kind": "Kustomization", "name": "*"}]},
+        }))
+        .unwrap()
+    }
+
+    fn provider() -> Provider {
+        serde_json::from_value(json!({
+            "metadata": {"name": "github", "namespace": "apps"},
+            "spec": {"type": "github", "address": "https://github.com/Acme/Fleet", "secretRef": {"name": "token"}},
+        }))
+        .unwrap()
+    }
+
+    fn unreadable<T>() -> Result<T, Unreadable> {
+        Err(Unreadable("damaged".into()))
+    }
+
+    /// With the rule and the Provider of [`item`], for all clusters.
+    fn table() -> Table {
+        let table = Table::default();
+        table.put_rule("*/apps/podinfo", Ok(rule()));
+        table.put_provider("*/apps/github", Ok(provider()));
+        table
+    }
+
+    impl Table {
+        fn put_rule(&self, reference: &str, rule: Result<CommitStatusRule, Unreadable>) {
+            self.rules.lock().unwrap().insert(reference.into(), rule);
+        }
+
+        fn put_provider(&self, reference: &str, provider: Result<Provider, Unreadable>) {
+            self.providers.lock().unwrap().insert(reference.into(), provider);
+        }
+
+        async fn target(&self, item: &StatusItem) -> Result<Target, Record> {
+            Targets::new(self).of(item, Timestamp::UNIX_EPOCH).await.unwrap()
+        }
+
+        /// `ended why`, `parked why`, or the repository and the credential.
+        async fn outcome(&self, item: &StatusItem) -> String {
+            match self.target(item).await {
+                Ok(target) => format!("{} with {}", target.repository, target.credential),
+                Err(Record::Ended { reason, .. }) => format!("ended {reason}"),
+                Err(Record::Parked { reason, .. }) => format!("parked {reason}"),
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_status_goes_where_its_provider_points() {
+        let target = table().target(&item()).await.unwrap();
+        assert_eq!(target.repository.to_string(), "github.com/Acme/Fleet");
+        assert_eq!(target.sha.as_str(), "5394cb7f48332b2de7c17dd8b8384bbc84b7e738");
+        assert_eq!(target.credential, "_all/apps/token");
+        assert_eq!(target.timeout_seconds, 15);
+
+        let table = table();
+        let mut patient = provider();
+        patient.spec.timeout_seconds = Some(40);
+        table.put_provider("*/apps/github", Ok(patient));
+        assert_eq!(table.target(&item()).await.unwrap().timeout_seconds, 40);
+    }
+
+    #[tokio::test]
+    async fn rule_and_provider_decide_as_they_stand_when_it_is_posted() {
+        type Change = fn(&Table);
+        let cases: [(&str, Change, &str); 14] = [
+            ("as applied", |_| {}, "github.com/Acme/Fleet with _all/apps/token"),
+            (
+                "no rule",
+                |table| table.rules.lock().unwrap().clear(),
+                "ended skipped(rule-gone)",
+            ),
+            (
+                "rule hidden by the cluster's own",
+                |table| table.put_rule("dev/apps/podinfo", Ok(rule())),
+                "ended skipped(rule-gone)",
+            ),
+            (
+                "rule hidden by the cluster's own that cannot be read",
+                |table| table.put_rule("dev/apps/podinfo", unreadable()),
+                "ended skipped(rule-gone)",
+            ),
+            (
+                "rule of another cluster",
+                |table| table.put_rule("prod/apps/podinfo", Ok(rule())),
+                "github.com/Acme/Fleet with _all/apps/token",
+            ),
+            (
+                "rule suspended",
+                |table| {
+                    let mut rule = rule();
+                    rule.spec.suspend = true;
+                    table.put_rule("*/apps/podinfo", Ok(rule));
+                },
+                "ended skipped(rule-suspended)",
+            ),
+            (
+                "rule unreadable",
+                |table| table.put_rule("*/apps/podinfo", unreadable()),
+                "parked invalid-rule",
+            ),
+            (
+                "no Provider",
+                |table| table.providers.lock().unwrap().clear(),
+                "parked no-provider",
+            ),
+            (
+                "rule with another Provider, which there is not",
+                |table| {
+                    let mut rule = rule();
+                    rule.spec.provider_ref.name = "other".into();
+                    table.put_rule("*/apps/podinfo", Ok(rule));
+                },
+                "parked no-provider",
+            ),
+            (
+                "Provider unreadable",
+                |table| table.put_provider("*/apps/github", unreadable()),
+                "parked invalid-provider",
+            ),
+            (
+                "the cluster's own Provider comes first",
+                |table| table.put_provider("dev/apps/github", Ok(provider())),
+                "github.com/Acme/Fleet with dev/apps/token",
+            ),
+            (
+                "the cluster's own Provider comes first though it is unreadable",
+                |table| table.put_provider("dev/apps/github", unreadable()),
+                "parked invalid-provider",
+            ),
+            (
+                "Provider suspended",
+                |table| {
+                    let mut provider = provider();
+                    provider.spec.suspend = true;
+                    table.put_provider("*/apps/github", Ok(provider));
+                },
+                "parked provider-suspended",
+            ),
+            (
+                "Provider without an address",
+                |table| {
+                    let mut provider = provider();
+                    provider.spec.address = "nowhere".into();
+                    table.put_provider("*/apps/github", Ok(provider));
+                },
+                "parked invalid-provider",
+            ),
+        ];
+        for (name, change, expected) in cases {
+            let table = table();
+            change(&table);
+            assert_eq!(table.outcome(&item()).await, expected, "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_provider_that_points_elsewhere_now_ends_what_was_due() {
+        let cases = [
+            ("https://github.com/acme/other", "ended skipped(provider-changed)"),
+            (
+                "https://github.example.com/acme/fleet",
+                "ended skipped(provider-changed)",
+            ),
+            // The same repository in another spelling.
+            (
+                "git@github.com:acme/fleet.git",
+                "github.com/acme/fleet with _all/apps/token",
+            ),
+        ];
+        for (address, expected) in cases {
+            let table = table();
+            let mut moved = provider();
+            moved.spec.address = address.into();
+            table.put_provider("*/apps/github", Ok(moved.clone()));
+            assert_eq!(table.outcome(&item()).await, expected, "{address}");
+
+            // Nobody has to mend what ends anyhow.
+            moved.spec.suspend = true;
+            table.put_provider("*/apps/github", Ok(moved));
+            let suspended = expected.starts_with("ended").then_some(expected);
+            assert_eq!(
+                table.outcome(&item()).await,
+                suspended.unwrap_or("parked provider-suspended")
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn an_own_rule_is_looked_for_under_its_own_scope() {
+        let table = table();
+        let mut own = item();
+        own.rule = "dev/apps/podinfo".to_owned().try_into().unwrap();
+        assert_eq!(table.outcome(&own).await, "ended skipped(rule-gone)");
+        table.put_rule("dev/apps/podinfo", Ok(rule()));
+        assert_eq!(
+            table.outcome(&own).await,
+            "github.com/Acme/Fleet with _all/apps/token"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_status_without_a_provider_is_never_posted_under_its_key() {
+        let table = table();
+        let mut unplaced = item();
+        unplaced.key.pk = "no-provider/dev/apps/github@5394cb7f48332b2de7c17dd8b8384bbc84b7e738".into();
+        assert_eq!(table.outcome(&unplaced).await, "ended skipped(provider-changed)");
+        unplaced.key.pk = "github.com/acme/fleet@5394cb7".into();
+        assert_eq!(table.outcome(&unplaced).await, "parked invalid-key");
+    }
+
+    #[tokio::test]
+    async fn what_is_there_is_believed_for_some_seconds_and_what_is_not_never() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let table = table();
+        let targets = Targets::new(&table);
+        for second in [0, 4] {
+            assert!(targets.of(&item(), at(second)).await.unwrap().is_ok());
+        }
+        assert_eq!(table.reads.load(Ordering::Relaxed), 4, "two scopes each");
+        table.rules.lock().unwrap().clear();
+        assert!(targets.of(&item(), at(4)).await.unwrap().is_ok());
+        assert!(targets.of(&item(), at(5)).await.unwrap().is_err());
+
+        table.put_rule("*/apps/podinfo", Ok(rule()));
+        assert!(targets.of(&item(), at(5)).await.unwrap().is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_is_cached_for_one_cluster_is_not_believed_of_another() {
+        let table = table();
+        let targets = Targets::new(&table);
+        targets.of(&item(), Timestamp::UNIX_EPOCH).await.unwrap().unwrap();
+        table.put_provider("prod/apps/github", Ok(provider()));
+        table.put_rule("edge/apps/podinfo", Ok(rule()));
+        let of = async |cluster: &str| {
+            let mut item = item();
+            item.cluster = cluster.into();
+            targets.of(&item, Timestamp::UNIX_EPOCH).await.unwrap()
+        };
+        assert_eq!(of("prod").await.unwrap().credential, "prod/apps/token");
+        assert!(of("edge").await.is_err(), "hidden there");
+    }
+}

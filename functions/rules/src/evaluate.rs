@@ -429,7 +429,8 @@ pub(crate) mod tests {
         let git = format!("main@sha1:{SHA}");
         let other = format!("main@sha1:{OTHER}");
         let oci = format!("latest@sha256:{}", "6f".repeat(32));
-        let cases: [(&str, &[(&str, &str)], bool, Option<&str>); 11] = [
+        type Metadata<'a> = &'a [(&'a str, &'a str)];
+        let cases: [(&str, Metadata<'_>, bool, Option<&str>); 11] = [
             ("revision", &[("revision", &git)], false, Some(SHA)),
             (
                 "prefixed",

@@ -350,3 +350,365 @@ fn log_no_rule(message: &EventMessage) {
         message.cluster,
     );
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evaluate::tests::{SHA, object, rule, succeeded};
+    use crate::ports::{FoundRule, Written};
+    use shared::item::ClusterItem;
+    use shared::message::QueueMessage;
+    use shared::{Event, InvolvedObject, State};
+    use std::collections::HashMap;
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    /// Seconds.
+    const NOW: i64 = 1_786_108_382;
+
+    #[derive(Default)]
+    struct World {
+        clusters: HashMap<String, ClusterItem>,
+        rules: Vec<FoundRule>,
+        provider: Option<Result<Provider, Unreadable>>,
+        own_provider: Option<Provider>,
+        /// Objects whose status cannot be written.
+        unwritable: Vec<&'static str>,
+        no_hints: bool,
+        /// Nothing is due after a write.
+        idle: bool,
+        hinted: Mutex<Vec<QueueMessage>>,
+        applied: Mutex<Vec<StatusItem>>,
+        /// Seconds after [`NOW`], and how many more every write takes.
+        clock: AtomicI64,
+        slow: i64,
+    }
+
+    fn down() -> Unavailable {
+        Unavailable::to("reach it")("down".to_owned())
+    }
+
+    impl RuleStore for &World {
+        async fn cluster(&self, cluster: &str) -> Result<Option<ClusterItem>, Unavailable> {
+            Ok(self.clusters.get(cluster).cloned())
+        }
+
+        async fn rules_for(
+            &self,
+            scope: &Scope,
+            object: &InvolvedObject,
+        ) -> Result<Vec<FoundRule>, Unavailable> {
+            let found = *scope == Scope::AllClusters && object.name != "nobodys";
+            Ok(if found { self.rules.clone() } else { vec![] })
+        }
+
+        async fn has_own_rule(&self, _: &str, _: &ObjectName) -> Result<bool, Unavailable> {
+            Ok(false)
+        }
+
+        async fn provider(
+            &self,
+            scope: &Scope,
+            _: &ObjectName,
+        ) -> Result<Option<Result<Provider, Unreadable>>, Unavailable> {
+            Ok(match scope {
+                Scope::AllClusters => self.provider.clone(),
+                Scope::Cluster(_) => self.own_provider.clone().map(Ok),
+            })
+        }
+    }
+
+    impl StatusStore for &World {
+        async fn apply(&self, draft: &StatusItem, _: &Incoming, _: i64) -> Result<Written, Unavailable> {
+            self.clock.fetch_add(self.slow, Ordering::Relaxed);
+            if self.unwritable.iter().any(|name| draft.object.ends_with(name)) {
+                return Err(down());
+            }
+            self.applied.lock().unwrap().push(draft.clone());
+            Ok(Written {
+                verdict: if self.idle {
+                    Verdict::Unchanged
+                } else {
+                    Verdict::Changed
+                },
+                hint: if self.idle { Hint::None } else { Hint::Send },
+                rev: 7,
+                claims: 2,
+            })
+        }
+    }
+
+    impl HintQueue for &World {
+        async fn send(&self, message: QueueMessage) -> Result<(), Unavailable> {
+            if self.no_hints {
+                return Err(down());
+            }
+            self.hinted.lock().unwrap().push(message);
+            Ok(())
+        }
+    }
+
+    impl World {
+        /// With cluster `dev`, a rule for every Kustomization in `apps`, and its Provider.
+        fn new() -> Self {
+            let mut rule = rule();
+            rule.spec.event_sources[0].name = "*".into();
+            Self {
+                clusters: [("dev".to_owned(), cluster())].into(),
+                rules: vec![FoundRule {
+                    name: rule.metadata.object_name(),
+                    rule: Ok(rule),
+                }],
+                provider: Some(Ok(provider("https://github.com/Acme/Fleet"))),
+                ..Self::default()
+            }
+        }
+
+        async fn handle(&self, records: &[serde_json::Value], seconds_left: i64) -> Vec<String> {
+            let deps = Deps {
+                lookup: Lookup::new(self),
+                statuses: self,
+                hints: self,
+                clock: || Timestamp::from_second(NOW + self.clock.load(Ordering::Relaxed)).unwrap(),
+            };
+            let batch = serde_json::from_value(serde_json::json!({ "Records": records })).unwrap();
+            let deadline = Timestamp::from_second(NOW + seconds_left).unwrap();
+            let response = handle(&deps, batch, deadline).await;
+            let failed = response.batch_item_failures.into_iter();
+            failed.map(|failure| failure.item_identifier).collect()
+        }
+
+        fn objects(&self) -> Vec<String> {
+            let applied = self.applied.lock().unwrap();
+            applied
+                .iter()
+                .map(|item| item.object.rsplit('/').next().unwrap().to_owned())
+                .collect()
+        }
+
+        /// Handles one event that must not fail, and returns what was written.
+        async fn written(&self) -> Vec<StatusItem> {
+            assert!(self.handle(&[record("1", "g", "podinfo")], 60).await.is_empty());
+            self.applied.lock().unwrap().clone()
+        }
+    }
+
+    fn cluster() -> ClusterItem {
+        ClusterItem {
+            pk: "cluster".into(),
+            sk: "dev".into(),
+            generation: 2,
+            suspended: false,
+            deleted: false,
+        }
+    }
+
+    fn provider(address: &str) -> Provider {
+        serde_json::from_value(serde_json::json!({
+            "metadata": {"name": "github", "namespace": "apps"},
+            "spec": {"type": "github", "address": address, "secretRef": {"name": "token"}},
+        }))
+        .unwrap()
+    }
+
+    fn message(name: &str) -> EventMessage {
+        EventMessage {
+            id: "00112233445566778899aabbccddeeff".into(),
+            cluster: "dev".into(),
+            generation: 2,
+            received_at: Timestamp::UNIX_EPOCH,
+            event: Event {
+                involved_object: InvolvedObject {
+                    name: name.into(),
+                    ..object()
+                },
+                ..succeeded()
+            },
+        }
+    }
+
+    fn record(id: &str, group: &str, name: &str) -> serde_json::Value {
+        record_with(id, group, &message(name).to_queue().unwrap().body)
+    }
+
+    fn record_with(id: &str, group: &str, body: &str) -> serde_json::Value {
+        serde_json::json!({"messageId": id, "body": body, "attributes": {"MessageGroupId": group}})
+    }
+
+    #[tokio::test]
+    async fn a_failing_message_holds_up_the_later_ones_of_its_group_only() {
+        let world = World {
+            unwritable: vec!["broken"],
+            ..World::new()
+        };
+        let batch = [
+            record("1", "a", "a1"),
+            record("2", "b", "b1"),
+            record("3", "a", "broken"),
+            record("4", "b", "b2"),
+            record("5", "a", "a3"),
+            record("6", "c", "broken"),
+            record("7", "a", "a4"),
+        ];
+        assert_eq!(world.handle(&batch, 60).await, ["3", "5", "7", "6"]);
+        let mut written = world.objects();
+        written.sort();
+        assert_eq!(written, ["a1", "b1", "b2"]);
+    }
+
+    #[tokio::test]
+    async fn messages_of_a_group_are_handled_in_order() {
+        let world = World::new();
+        let batch: Vec<_> = (0..6)
+            .map(|n| record(&n.to_string(), "g", &format!("o{n}")))
+            .collect();
+        assert!(world.handle(&batch, 60).await.is_empty());
+        assert_eq!(world.objects(), ["o0", "o1", "o2", "o3", "o4", "o5"]);
+    }
+
+    #[tokio::test]
+    async fn what_was_not_begun_when_the_deadline_came_near_is_returned() {
+        let world = World {
+            slow: 3,
+            ..World::new()
+        };
+        let batch = ["1", "2", "3", "4"].map(|id| record(id, "g", id));
+        assert_eq!(world.handle(&batch, 8).await, ["3", "4"]);
+        assert_eq!(world.objects(), ["1", "2"]);
+
+        let world = World::new();
+        assert_eq!(world.handle(&batch, 4).await, ["1", "2", "3", "4"]);
+        assert!(world.objects().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_malformed_message_is_acknowledged_and_holds_up_nothing() {
+        let world = World::new();
+        let batch = [
+            record_with("1", "g", "{"),
+            record_with("2", "g", r#"{"id":"x"}"#),
+            record_with("3", "g", ""),
+            record("4", "g", "podinfo"),
+        ];
+        assert!(world.handle(&batch, 60).await.is_empty());
+        assert_eq!(world.objects(), ["podinfo"]);
+    }
+
+    #[tokio::test]
+    async fn events_of_a_cluster_that_is_not_registered_so_are_dropped() {
+        type Change = fn(&mut ClusterItem);
+        let cases: [(&str, Change, bool); 5] = [
+            ("as registered", |_| {}, true),
+            ("suspended", |cluster| cluster.suspended = true, false),
+            ("deleted", |cluster| cluster.deleted = true, false),
+            ("revoked", |cluster| cluster.generation = 3, false),
+            ("of the future", |cluster| cluster.generation = 1, false),
+        ];
+        for (name, change, taken) in cases {
+            let mut world = World::new();
+            change(world.clusters.get_mut("dev").unwrap());
+            assert_eq!(!world.written().await.is_empty(), taken, "{name}");
+        }
+        let mut world = World::new();
+        world.clusters.clear();
+        assert!(world.written().await.is_empty(), "unknown");
+    }
+
+    #[tokio::test]
+    async fn an_event_no_rule_names_writes_nothing() {
+        let world = World::new();
+        assert!(world.handle(&[record("1", "g", "nobodys")], 60).await.is_empty());
+        assert!(world.objects().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_status_is_drafted_from_event_rule_and_provider() {
+        let world = World::new();
+        let [item] = world.written().await.try_into().unwrap();
+
+        assert_eq!(item.key.pk, format!("github.com/acme/fleet@{SHA}"));
+        assert_eq!(item.key.sk, "dev/apps/kustomization/podinfo");
+        assert_eq!(item.commit7, &SHA[..7]);
+        assert_eq!(item.desired.state, State::Success);
+        assert_eq!(item.desired.description, "reconciliation succeeded");
+        assert_eq!(
+            item.order_key.as_str(),
+            "2|2026-08-07T13:13:02.000000Z|00000000000000183230|0|0011223344556677"
+        );
+        assert_eq!((item.rev, item.posted.as_ref()), (1, None));
+        assert_eq!(item.due, Some(due_shard(&item.key)));
+        assert_eq!(item.rule.to_string(), "*/apps/podinfo");
+        assert_eq!(item.provider.to_string(), "apps/github");
+        assert_eq!(item.credential, "_all/apps/token");
+        assert_eq!(item.object, "Kustomization/apps/podinfo");
+    }
+
+    #[tokio::test]
+    async fn a_clusters_own_provider_comes_before_the_one_for_all() {
+        let world = World {
+            own_provider: Some(provider("https://github.com/acme/own")),
+            ..World::new()
+        };
+        let [item] = world.written().await.try_into().unwrap();
+        assert_eq!(item.key.repository(), "github.com/acme/own");
+        assert_eq!(item.credential, "dev/apps/token");
+    }
+
+    #[tokio::test]
+    async fn without_its_provider_a_status_gets_a_key_of_its_own() {
+        let world = World {
+            provider: None,
+            ..World::new()
+        };
+        let [item] = world.written().await.try_into().unwrap();
+        assert_eq!(item.key.pk, format!("no-provider/dev/apps/github@{SHA}"));
+        assert_eq!(item.credential, "");
+        assert!(item.is_due(), "the poster parks it, so that it is seen");
+    }
+
+    #[tokio::test]
+    async fn a_rule_or_provider_that_cannot_be_used_leaves_the_others_alone() {
+        let unreadable = || Unreadable("damaged".into());
+        let mut world = World::new();
+        world.rules.insert(
+            0,
+            FoundRule {
+                name: ObjectName::new("apps", "damaged"),
+                rule: Err(unreadable()),
+            },
+        );
+        assert_eq!(world.written().await.len(), 1);
+
+        for provider in [Err(unreadable()), Ok(provider("not an address"))] {
+            let world = World {
+                provider: Some(provider),
+                ..World::new()
+            };
+            assert!(world.written().await.is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn the_poster_is_told_once_for_each_revision_and_claim() {
+        let world = World::new();
+        let [item] = world.written().await.try_into().unwrap();
+        let hint = PostHint { key: item.key }.to_queue("rev 7 claims 2").unwrap();
+        assert_eq!(*world.hinted.lock().unwrap(), [hint]);
+
+        let world = World {
+            idle: true,
+            ..World::new()
+        };
+        world.written().await;
+        assert!(world.hinted.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_hint_that_cannot_be_sent_is_no_failure() {
+        let world = World {
+            no_hints: true,
+            ..World::new()
+        };
+        assert_eq!(world.written().await.len(), 1);
+    }
+}

@@ -33,8 +33,15 @@ impl CredentialsTable {
         update(&self.client, &self.table, (&pk, ALONE), expression, condition)
     }
 
-    fn holding(&self, credential: &str, condition: &str, until: i64, reason: &str) -> UpdateItemFluentBuilder {
-        let set = "SET #hold_until = :until, #hold_reason = :reason, #holds = if_not_exists(#holds, :zero) + :one";
+    fn holding(
+        &self,
+        credential: &str,
+        condition: &str,
+        until: i64,
+        reason: &str,
+    ) -> UpdateItemFluentBuilder {
+        let set =
+            "SET #hold_until = :until, #hold_reason = :reason, #holds = if_not_exists(#holds, :zero) + :one";
         self.update(credential, set, condition)
             .expression_attribute_values(":until", number(until))
             .expression_attribute_values(":reason", text(reason))
@@ -137,11 +144,7 @@ impl CredentialStore for CredentialsTable {
     async fn release(&self, credential: &str, now: i64) -> Result<(), Unavailable> {
         let condition = format!("attribute_exists(#pk) AND {NOT_HELD}");
         let builder = self
-            .update(
-                credential,
-                "REMOVE #hold_until, #hold_reason, #holds",
-                &condition,
-            )
+            .update(credential, "REMOVE #hold_until, #hold_reason, #holds", &condition)
             .expression_attribute_values(":now", number(now));
         send(builder, "forget a credential's holds").await?;
         Ok(())

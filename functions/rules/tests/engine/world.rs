@@ -116,44 +116,65 @@ impl World {
             .collect()
     }
 
-    /// Lets somebody else update a status right before our request of that number, from 0, reaches the table.
-    pub(crate) fn before(&self, request: usize, key: &StatusKey, update: &str, values: &Value) {
-        let (database, update) = (self.database.clone(), self.update_request(key, update, values));
+    /// Lets somebody else act right before our request of that number, from 0, reaches the table.
+    pub(crate) fn before(&self, request: usize, act: impl FnOnce(&Database) + Send + 'static) {
+        let database = self.database.clone();
         let mut hooks = self.watch.hooks.lock().unwrap();
-        assert!(hooks.is_empty(), "hooks are left: fewer requests than expected");
+        assert!(hooks.is_empty(), "fewer requests were made than expected");
         hooks.extend((0..request).map(|_| None));
-        hooks.push_back(Some(Box::new(move || {
-            database
-                .update_item(serde_json::from_value(update).unwrap())
-                .unwrap();
-        })));
+        hooks.push_back(Some(Box::new(move || act(&database))));
     }
 
     /// Updates a status as somebody else would.
-    pub(crate) fn update(&self, key: &StatusKey, update: &str, values: &Value) {
-        let request = self.update_request(key, update, values);
-        self.database
-            .update_item(serde_json::from_value(request).unwrap())
-            .unwrap();
-    }
-
-    fn update_request(&self, key: &StatusKey, update: &str, values: &Value) -> Value {
-        let mut request = json!({
+    pub(crate) fn updating(
+        &self,
+        key: &StatusKey,
+        update: &str,
+        values: Value,
+    ) -> impl FnOnce(&Database) + Send + use<> {
+        let request = json!({
             "TableName": self.statuses,
             "Key": {"pk": {"S": key.pk}, "sk": {"S": key.sk}},
             "UpdateExpression": update,
+            "ExpressionAttributeValues": values,
         });
-        if values.as_object().is_some_and(|values| !values.is_empty()) {
-            request["ExpressionAttributeValues"] = values.clone();
+        move |database| {
+            database
+                .update_item(serde_json::from_value(request).unwrap())
+                .unwrap();
         }
-        request
+    }
+
+    /// Writes a status as somebody else would.
+    pub(crate) fn putting(&self, item: &StatusItem) -> impl FnOnce(&Database) + Send + use<> {
+        let item: Item = serde_dynamo::to_item(item).unwrap();
+        let item: serde_json::Map<_, _> = item
+            .iter()
+            .map(|(name, value)| (name.clone(), wire(value)))
+            .collect();
+        let request = json!({"TableName": self.statuses, "Item": item});
+        move |database| {
+            database
+                .put_item(serde_json::from_value(request).unwrap())
+                .unwrap();
+        }
+    }
+
+    /// Deletes a status as DynamoDB does when it has expired.
+    pub(crate) fn expiring(&self, key: &StatusKey) -> impl FnOnce(&Database) + Send + use<> {
+        let request = json!({"TableName": self.statuses, "Key": {"pk": {"S": key.pk}, "sk": {"S": key.sk}}});
+        move |database| {
+            database
+                .delete_item(serde_json::from_value(request).unwrap())
+                .unwrap();
+        }
     }
 
     /// What the poster does when the host took what is desired.
     pub(crate) async fn post(&self, key: &StatusKey) {
         let desired = self.item(key).await.unwrap().desired;
         let (update, values) = record_of(&desired);
-        self.update(key, update, &values);
+        self.updating(key, update, values)(&self.database);
     }
 
     pub(crate) async fn put(&self, table: &str, item: impl Serialize) {
@@ -208,6 +229,20 @@ impl World {
             .iter()
             .map(|item| serde_dynamo::from_item(item.clone()).unwrap())
             .collect()
+    }
+}
+
+/// A value as it goes over the wire.
+fn wire(value: &AttributeValue) -> Value {
+    match value {
+        AttributeValue::S(text) => json!({ "S": text }),
+        AttributeValue::N(number) => json!({ "N": number }),
+        AttributeValue::Bool(value) => json!({ "BOOL": value }),
+        AttributeValue::M(fields) => {
+            let fields = fields.iter().map(|(name, value)| (name.clone(), wire(value)));
+            json!({"M": fields.collect::<serde_json::Map<_, _>>()})
+        }
+        other => panic!("{other:?}"),
     }
 }
 

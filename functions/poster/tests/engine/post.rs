@@ -1,0 +1,539 @@
+//! A status from its hint to the host's answer.
+
+use std::sync::atomic::Ordering;
+
+use jiff::Timestamp;
+use poster::handler::handle;
+use poster::pace::Pace;
+use poster::ports::CredentialStore;
+use poster::post::LEASE_MILLIS;
+use serde_json::{Value, json};
+use shared::HostKind;
+use shared::State::{Failure, Pending, Success};
+use shared::item::{StatusItem, due_shard, parked_shard};
+use shared::message::{PostHint, StatusKey};
+use wiremock::ResponseTemplate;
+
+use crate::world::{CREDENTIAL, JITTER, NOW, TestDeps, World, posted};
+
+const MINUTE: i64 = 60_000;
+
+fn answer(code: u16) -> ResponseTemplate {
+    ResponseTemplate::new(code).set_body_json(json!({"message": "words of the host"}))
+}
+
+fn rate_limited(seconds: i64) -> ResponseTemplate {
+    answer(429).insert_header("retry-after", seconds.to_string())
+}
+
+fn unknown_commit() -> ResponseTemplate {
+    ResponseTemplate::new(422).set_body_json(json!({"message": "No commit found for SHA: 5394"}))
+}
+
+fn record_with(id: &str, group: &str, body: &str) -> Value {
+    json!({"messageId": id, "body": body, "attributes": {"MessageGroupId": group}})
+}
+
+fn record(id: &str, group: &str, key: &StatusKey) -> Value {
+    let hint = PostHint { key: key.clone() };
+    record_with(id, group, &hint.to_queue("").unwrap().body)
+}
+
+async fn batch(world: &World, deps: &TestDeps, records: &[Value], seconds_left: i64) -> Vec<String> {
+    let batch = serde_json::from_value(json!({ "Records": records })).unwrap();
+    let deadline = Timestamp::from_millisecond(world.now() + seconds_left * 1000).unwrap();
+    let failed = handle(deps, batch, deadline).await.batch_item_failures;
+    failed
+        .into_iter()
+        .map(|failure| failure.item_identifier)
+        .collect()
+}
+
+/// Handles a hint that must not fail, and returns the status then.
+async fn work_on(world: &World, deps: &TestDeps, key: &StatusKey) -> StatusItem {
+    let failed = batch(world, deps, &[record("1", "g", key)], 600).await;
+    assert!(failed.is_empty(), "{failed:?}");
+    world.item(key).await
+}
+
+#[tokio::test]
+async fn a_due_status_is_posted_once_however_many_hints_come() {
+    let world = World::new().await;
+    let item = world.due("dev/x", Success);
+    world.put_status(&item).await;
+    let deps = world.deps();
+
+    for _ in 0..3 {
+        let item = work_on(&world, &deps, &item.key).await;
+        assert!(item.is_posted() && item.due.is_none());
+    }
+
+    let one = ("dev/x".to_owned(), "success".to_owned(), "token-one".to_owned());
+    assert_eq!(world.posts().await, [one]);
+}
+
+#[tokio::test]
+async fn a_status_that_already_shows_ends_without_a_call() {
+    let world = World::new().await;
+    let item = StatusItem {
+        posted: posted(Success, 1),
+        rev: 3,
+        ..world.due("dev/x", Success)
+    };
+    world.put_status(&item).await;
+
+    let item = work_on(&world, &world.deps(), &item.key).await;
+
+    assert_eq!(item.ended.as_deref(), Some("already-posted"));
+    assert_eq!(
+        (item.due, item.unsure, item.posted),
+        (None, false, posted(Success, 1))
+    );
+    assert!(world.posts().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_success_with_nothing_to_clear_ends_without_a_call() {
+    let world = World::new().await;
+    let mut item = world.due("dev/x", Success);
+    item.desired.only_clears = true;
+    world.put_status(&item).await;
+    let ended = work_on(&world, &world.deps(), &item.key).await;
+    assert_eq!(ended.ended.as_deref(), Some("nothing-to-clear"));
+    assert!(world.posts().await.is_empty());
+
+    // The failure may have been posted.
+    item.unsure = true;
+    world.put_status(&item).await;
+    assert!(work_on(&world, &world.deps(), &item.key).await.is_posted());
+    assert_eq!(world.states().await, ["success"]);
+}
+
+#[tokio::test]
+async fn a_change_during_the_post_is_posted_after_it() {
+    let world = World::new().await;
+    let item = world.due("dev/x", Failure);
+    world.put_status(&item).await;
+    world.while_posting(world.changing(&item.key, Success));
+
+    let item = work_on(&world, &world.deps(), &item.key).await;
+
+    assert_eq!(world.states().await, ["failure", "success"]);
+    assert!(item.is_posted() && item.due.is_none());
+    assert_eq!((item.rev, item.posts), (2, 2));
+}
+
+#[tokio::test]
+async fn a_status_that_never_stops_changing_stays_due_for_the_sweeper() {
+    let world = World::new().await;
+    let item = world.due("dev/x", Failure);
+    world.put_status(&item).await;
+    for n in 0..8 {
+        world.while_posting(world.changing(&item.key, if n % 2 == 0 { Success } else { Failure }));
+    }
+    let item = work_on(&world, &world.deps(), &item.key).await;
+    assert_eq!(world.posts().await.len(), 5);
+    assert_eq!((item.due_at, item.claim_until), (Some(NOW), None));
+}
+
+#[tokio::test]
+async fn a_mended_secret_is_read_once_more_and_posted_with() {
+    let world = World::new().await;
+    let deps = world.deps();
+    let [before, after] = ["before", "after"].map(|context| world.due(context, Success));
+    world.put_status(&before).await;
+    world.put_status(&after).await;
+    work_on(&world, &deps, &before.key).await;
+    world.secrets.set("token-two");
+    world.host_refuses(Some("token-one"));
+
+    assert!(work_on(&world, &deps, &after.key).await.is_posted());
+
+    let tokens: Vec<String> = world
+        .posts()
+        .await
+        .into_iter()
+        .map(|(_, _, token)| token)
+        .collect();
+    assert_eq!(tokens, ["token-one", "token-one", "token-two"]);
+    assert_eq!(world.secrets.reads.load(Ordering::Relaxed), 2);
+    assert_eq!(world.credential(CREDENTIAL).await.unwrap().holds, 0);
+}
+
+#[tokio::test]
+async fn a_refused_credential_rests_longer_each_time_until_it_is_mended() {
+    let world = World::new().await;
+    let deps = world.deps();
+    let key = world.key("dev/x");
+    world.put_status(&world.due("dev/x", Success)).await;
+    world.host_refuses(Some("token-one"));
+
+    for (posts, minutes) in [(1, 1), (2, 2), (3, 4)] {
+        let until = world.now() + minutes * MINUTE;
+        let item = work_on(&world, &deps, &key).await;
+        assert_eq!(item.due_at, Some(until + JITTER));
+        assert_eq!((item.attempts, item.unsure, item.claim_until), (0, false, None));
+        assert!(item.last_error.unwrap().contains("Bad credentials"));
+        assert_eq!(
+            world.credential(CREDENTIAL).await.unwrap().hold_until,
+            Some(until)
+        );
+        // A hint within the hold reaches neither the host nor the secret.
+        let reads = world.secrets.reads.load(Ordering::Relaxed);
+        world.advance_to(until - 1);
+        work_on(&world, &deps, &key).await;
+        assert_eq!(world.posts().await.len(), posts);
+        assert_eq!(world.secrets.reads.load(Ordering::Relaxed), reads);
+        world.advance_to(until);
+    }
+    world.host_refuses(None);
+    assert!(work_on(&world, &deps, &key).await.is_posted());
+    let credential = world.credential(CREDENTIAL).await.unwrap();
+    assert_eq!((credential.hold_until, credential.holds), (None, 0));
+}
+
+#[tokio::test]
+async fn statuses_that_are_refused_side_by_side_are_one_hold() {
+    let world = World::new().await;
+    world.host_refuses(Some("token-one"));
+    let mut records = Vec::new();
+    for n in 0..4 {
+        let item = world.due(&format!("dev/{n}"), Success);
+        world.put_status(&item).await;
+        records.push(record(&n.to_string(), &n.to_string(), &item.key));
+    }
+    assert!(batch(&world, &world.deps(), &records, 600).await.is_empty());
+    assert_eq!(world.credential(CREDENTIAL).await.unwrap().holds, 1);
+}
+
+#[tokio::test]
+async fn a_missing_secret_holds_its_statuses_until_it_is_there() {
+    let world = World::new().await;
+    let deps = world.deps();
+    world.secrets.remove();
+    let keys = ["a", "b", "c"].map(|context| world.key(context));
+    for key in &keys {
+        world.put_status(&world.due(&key.sk, Success)).await;
+        let item = work_on(&world, &deps, key).await;
+        assert_eq!(
+            item.due_at,
+            Some(NOW + MINUTE + JITTER),
+            "one hold for all of them"
+        );
+        assert_eq!((item.attempts, item.unsure), (0, false));
+    }
+    let item = world.item(&keys[0]).await;
+    assert_eq!(
+        item.last_error.unwrap(),
+        format!("there is no secret {CREDENTIAL}")
+    );
+    assert_eq!(world.credential(CREDENTIAL).await.unwrap().holds, 1);
+    assert_eq!(
+        world.secrets.reads.load(Ordering::Relaxed),
+        1,
+        "nobody looks within the hold"
+    );
+
+    world.advance(MINUTE);
+    let item = work_on(&world, &deps, &keys[0]).await;
+    assert_eq!(item.due_at, Some(NOW + 3 * MINUTE + JITTER));
+
+    world.secrets.set("token-two");
+    world.advance(2 * MINUTE);
+    for key in &keys {
+        assert!(work_on(&world, &deps, key).await.is_posted());
+    }
+    assert_eq!(world.credential(CREDENTIAL).await.unwrap().holds, 0);
+}
+
+#[tokio::test]
+async fn a_secret_store_that_is_away_is_tried_again_soon() {
+    let world = World::new().await;
+    let deps = world.deps();
+    let key = world.key("dev/x");
+    world.put_status(&world.due("dev/x", Success)).await;
+    world.secrets.are_away.store(true, Ordering::Relaxed);
+
+    let item = work_on(&world, &deps, &key).await;
+    assert_eq!(
+        (item.due_at, item.attempts, item.unsure),
+        (Some(NOW + 30_000), 1, false)
+    );
+    assert_eq!(
+        item.last_error.unwrap(),
+        "could not read a Provider's secret: throttled"
+    );
+    assert_eq!(world.credential(CREDENTIAL).await.unwrap().hold_until, None);
+
+    world.secrets.are_away.store(false, Ordering::Relaxed);
+    assert!(work_on(&world, &deps, &key).await.is_posted());
+}
+
+#[tokio::test]
+async fn a_rate_limit_holds_the_credential_until_the_instant_the_host_named() {
+    let world = World::new().await;
+    let deps = world.deps();
+    let [limited, other] = ["limited", "other"].map(|context| world.due(context, Success));
+    world.put_status(&limited).await;
+    world.put_status(&other).await;
+    world.host_answers([rate_limited(90)]);
+    let until = NOW + 90_000;
+
+    let item = work_on(&world, &deps, &limited.key).await;
+
+    assert_eq!(
+        world.credential(CREDENTIAL).await.unwrap().hold_until,
+        Some(until)
+    );
+    assert_eq!(item.due_at, Some(until + JITTER));
+    assert_eq!((item.attempts, item.unsure, item.claim_until), (0, false, None));
+    for now in [NOW, until - 1] {
+        world.advance_to(now);
+        let item = work_on(&world, &deps, &other.key).await;
+        assert_eq!((item.due_at, item.attempts), (Some(until + JITTER), 0));
+    }
+    assert_eq!(world.posts().await.len(), 1, "nothing is posted within the hold");
+
+    world.advance_to(until);
+    for key in [&other.key, &limited.key] {
+        assert!(work_on(&world, &deps, key).await.is_posted());
+    }
+    assert_eq!(world.credential(CREDENTIAL).await.unwrap().hold_until, None);
+}
+
+#[tokio::test]
+async fn a_slot_too_far_away_becomes_the_due_date() {
+    let world = World::new().await;
+    let deps = world.deps();
+    let pace = Pace::of(HostKind::GitHub);
+    let mut held_up = None;
+    for n in 0..19 {
+        let item = world.due(&format!("dev/{n}"), Success);
+        world.put_status(&item).await;
+        // What GitHub advises: 15 at once, then one each second. Those that would wait are set aside here.
+        if n < 15 {
+            assert!(work_on(&world, &deps, &item.key).await.is_posted());
+        } else {
+            deps.pacer.reserve(CREDENTIAL, pace, NOW).await.unwrap();
+            held_up = Some(item.key);
+        }
+    }
+    let item = work_on(&world, &deps, &held_up.unwrap()).await;
+    assert_eq!((item.due_at, item.attempts), (Some(NOW + 4_000 + JITTER), 0));
+    assert_eq!(world.posts().await.len(), 15);
+}
+
+#[tokio::test]
+async fn an_open_answer_is_posted_again_although_it_looks_posted() {
+    let world = World::new().await;
+    let deps = world.deps();
+    let item = StatusItem {
+        posted: posted(Success, 1),
+        rev: 2,
+        ..world.due("dev/x", Failure)
+    };
+    world.put_status(&item).await;
+    world.host_answers([answer(502)]);
+
+    let open = work_on(&world, &deps, &item.key).await;
+    assert!(open.unsure && open.is_due());
+    assert_eq!((open.claim_until, open.attempts), (Some(NOW + MINUTE), 1));
+    assert_eq!(open.posted, posted(Success, 1));
+
+    // Back to what was last recorded, while the host may show the failure.
+    world.changing(&item.key, Success)();
+    world.advance(MINUTE - 1);
+    work_on(&world, &deps, &item.key).await;
+    assert_eq!(world.states().await, ["failure"], "not within the minute");
+    world.advance(1);
+    let item = work_on(&world, &deps, &item.key).await;
+
+    assert_eq!(world.states().await, ["failure", "success"]);
+    assert!(item.is_posted());
+    assert_eq!(item.posted.unwrap().rev, 3);
+}
+
+#[tokio::test]
+async fn a_refusal_after_an_open_answer_does_not_take_the_doubt_away() {
+    let world = World::new().await;
+    let deps = world.deps();
+    let item = world.due("dev/x", Failure);
+    world.put_status(&item).await;
+    world.host_answers([answer(502), rate_limited(1)]);
+    work_on(&world, &deps, &item.key).await;
+    world.advance(MINUTE);
+    assert!(work_on(&world, &deps, &item.key).await.unsure);
+    world.advance(MINUTE);
+    assert!(!work_on(&world, &deps, &item.key).await.unsure);
+    assert_eq!(world.posts().await.len(), 3);
+}
+
+#[tokio::test]
+async fn what_crashed_the_poster_five_times_is_parked() {
+    let world = World::new().await;
+    let crashes_at = |context: &str, claims| StatusItem {
+        claims,
+        unsure: true,
+        claim_until: Some(NOW),
+        ..world.due(context, Failure)
+    };
+    let (fourth, fifth) = (crashes_at("fourth", 4), crashes_at("fifth", 5));
+    world.put_status(&fourth).await;
+    world.put_status(&fifth).await;
+    let deps = world.deps();
+
+    assert!(work_on(&world, &deps, &fourth.key).await.is_posted());
+    let parked = work_on(&world, &deps, &fifth.key).await;
+
+    assert_eq!(parked.parked.as_deref(), Some("crashed"));
+    assert_eq!(parked.due, Some(parked_shard(&fifth.key)));
+    assert!(parked.unsure, "the host may show it");
+    assert_eq!(world.posts().await.len(), 1);
+}
+
+#[tokio::test]
+async fn an_unknown_commit_is_tried_three_times_over_ten_minutes_and_ends() {
+    let world = World::new().await;
+    let deps = world.deps();
+    let key = world.key("dev/x");
+    world.put_status(&world.due("dev/x", Success)).await;
+    world.host_answers([unknown_commit(), unknown_commit(), unknown_commit()]);
+
+    for minutes in [2, 8] {
+        let item = work_on(&world, &deps, &key).await;
+        assert_eq!(item.due_at, Some(world.now() + minutes * MINUTE));
+        world.advance(minutes * MINUTE);
+    }
+    let item = work_on(&world, &deps, &key).await;
+
+    assert_eq!(item.ended.as_deref(), Some("unknown-commit"));
+    assert_eq!((item.due, item.parked), (None, None));
+    assert!(item.expires_at.is_some());
+    assert_eq!(world.posts().await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_permanent_refusal_is_parked_and_the_next_change_tries_again() {
+    let world = World::new().await;
+    let deps = world.deps();
+    let key = world.key("dev/x");
+    world.put_status(&world.due("dev/x", Failure)).await;
+    world.host_answers([answer(403)]);
+
+    for _ in 0..2 {
+        let item = work_on(&world, &deps, &key).await;
+        assert_eq!(item.parked.as_deref(), Some("forbidden"));
+        assert!(!item.unsure);
+    }
+    assert_eq!(world.posts().await.len(), 1);
+    world.changing(&key, Success)();
+    assert!(work_on(&world, &deps, &key).await.is_posted());
+}
+
+#[tokio::test]
+async fn a_status_that_goes_nowhere_ends_or_is_parked_without_a_call() {
+    let world = World::new().await;
+    let gone = StatusItem {
+        rule: "*/apps/gone".to_owned().try_into().unwrap(),
+        ..world.due("gone", Failure)
+    };
+    world.put_status(&gone).await;
+    let item = work_on(&world, &world.deps(), &gone.key).await;
+    assert_eq!(item.ended.as_deref(), Some("skipped(rule-gone)"));
+
+    world.put_provider(|provider| provider.spec.suspend = true).await;
+    let item = world.due("suspended", Failure);
+    world.put_status(&item).await;
+    let item = work_on(&world, &world.deps(), &item.key).await;
+    assert_eq!(item.parked.as_deref(), Some("provider-suspended"));
+
+    world
+        .put_provider(|provider| provider.spec.address += "-two")
+        .await;
+    let item = world.due("moved", Failure);
+    world.put_status(&item).await;
+    let item = work_on(&world, &world.deps(), &item.key).await;
+    assert_eq!(item.ended.as_deref(), Some("skipped(provider-changed)"));
+    assert!(world.posts().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_hint_for_nothing_is_acknowledged() {
+    let world = World::new().await;
+    let busy = StatusItem {
+        claim_until: Some(NOW + 1),
+        ..world.due("busy", Success)
+    };
+    world.put_status(&busy).await;
+    let records = [
+        record("1", "g", &world.key("absent")),
+        record("2", "g", &busy.key),
+        record_with("3", "g", "{"),
+        record_with("4", "g", ""),
+    ];
+    assert!(batch(&world, &world.deps(), &records, 600).await.is_empty());
+    assert_eq!(world.item(&busy.key).await, busy);
+    assert!(world.posts().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_failing_message_holds_up_the_later_ones_of_its_group_only() {
+    let world = World::new().await;
+    let damaged = world.key("damaged");
+    world.put_damaged(&world.statuses, &damaged.pk, &damaged.sk).await;
+    let [a, b, c] = ["a", "b", "c"].map(|context| world.due(context, Success));
+    for item in [&a, &b, &c] {
+        world.put_status(item).await;
+    }
+    let records = [
+        record("1", "one", &a.key),
+        record("2", "one", &damaged),
+        record("3", "two", &b.key),
+        record("4", "one", &c.key),
+    ];
+
+    assert_eq!(batch(&world, &world.deps(), &records, 600).await, ["2", "4"]);
+
+    assert!(world.item(&a.key).await.is_posted());
+    assert!(world.item(&b.key).await.is_posted());
+    assert_eq!(world.item(&c.key).await, c);
+}
+
+#[tokio::test]
+async fn what_was_not_begun_when_the_deadline_came_near_is_returned() {
+    let world = World::new().await;
+    let [a, b] = ["a", "b"].map(|context| world.due(context, Success));
+    world.put_status(&a).await;
+    world.put_status(&b).await;
+    let records = [
+        record("1", "g", &a.key),
+        record("2", "g", &b.key),
+        record("3", "h", &b.key),
+    ];
+    assert_eq!(batch(&world, &world.deps(), &records, 69).await, ["1", "2", "3"]);
+    assert_eq!(world.item(&a.key).await, a);
+    assert!(world.posts().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_table_that_does_not_answer_fails_the_message_and_what_was_claimed_comes_back() {
+    let world = World::new().await;
+    let item = world.due("dev/x", Pending);
+    world.put_status(&item).await;
+    let message = [record("1", "g", &item.key)];
+
+    let no_statuses = world.deps_on("elsewhere", &world.rules);
+    assert_eq!(batch(&world, &no_statuses, &message, 600).await, ["1"]);
+
+    let no_rules = world.deps_on(&world.statuses, "elsewhere");
+    assert_eq!(batch(&world, &no_rules, &message, 600).await, ["1"]);
+    let lease_end = NOW + LEASE_MILLIS;
+    assert_eq!(
+        world.indexed(&due_shard(&item.key)).await,
+        [(item.key.clone(), lease_end)]
+    );
+    assert!(world.posts().await.is_empty());
+
+    world.advance_to(lease_end);
+    assert!(work_on(&world, &world.deps(), &item.key).await.is_posted());
+}
