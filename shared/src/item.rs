@@ -79,6 +79,9 @@ pub struct StatusItem {
     /// Failed attempts since the last change.
     #[serde(default)]
     pub attempts: u32,
+    /// Times the host did not know the commit since the last change.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unknown_commits: u32,
     /// Posts the host took.
     #[serde(default)]
     pub posts: u32,
@@ -156,6 +159,14 @@ impl StatusItem {
 )]
 fn is_false(value: &bool) -> bool {
     !value
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde's skip_serializing_if passes a reference"
+)]
+fn is_zero(value: &u32) -> bool {
+    *value == 0
 }
 
 /// A cluster, or the tombstone of one.

@@ -2,17 +2,12 @@
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use futures_util::future::join_all;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use shared::ErrorChain;
 use shared::message::PostHint;
 
 use crate::ports::{CredentialStore, RuleStore, SecretStore, StatusStore, Unavailable};
-use crate::post::Deps;
-
-/// Time one status may need: a wait for its slot, one post of the longest timeout a Provider can ask for, and the writes.
-/// With less left before the deadline none is begun, because what is claimed and cut off
-/// waits for the end of its lease.
-const TIME_FOR_ONE: SignedDuration = SignedDuration::from_secs(70);
+use crate::post::{Deps, TIME_FOR_ONE};
 
 /// Handles a batch: groups side by side, the messages of a group in order, so that writes on one commit never overlap.
 /// A failing message holds up its own group only; what was not begun before `deadline` came near is returned.
@@ -39,7 +34,7 @@ where
                 failed.push(id);
                 break;
             }
-            if let Err(error) = handle_message(deps, &message).await {
+            if let Err(error) = handle_message(deps, &message, deadline).await {
                 tracing::error!(
                     message.id = %id,
                     outcome = "failed",
@@ -76,6 +71,7 @@ fn by_group(records: Vec<SqsMessage>) -> Vec<Vec<SqsMessage>> {
 async fn handle_message<S, P, R, T, C, J>(
     deps: &Deps<S, P, R, T, C, J>,
     record: &SqsMessage,
+    deadline: Timestamp,
 ) -> Result<(), Unavailable>
 where
     S: StatusStore,
@@ -86,7 +82,7 @@ where
     J: Fn(i64) -> i64,
 {
     match serde_json::from_str::<PostHint>(record.body.as_deref().unwrap_or_default()) {
-        Ok(hint) => deps.work_on(&hint.key).await,
+        Ok(hint) => deps.work_on(&hint.key, deadline).await,
         Err(error) => {
             // Coming back would not make it readable; what it was for is due in the table.
             tracing::error!(

@@ -19,8 +19,8 @@ const UNKNOWN_COMMIT_RETRIES_MILLIS: [i64; 2] = [2 * 60_000, 8 * 60_000];
 const FIRST_HOLD_MILLIS: i64 = 60_000;
 /// Longest hold of a refused credential: a mended secret works within this time.
 const LONGEST_HOLD_MILLIS: i64 = 30 * 60_000;
-/// Longest text of the host that is kept.
-const LAST_ERROR_CHARS: usize = 200;
+/// Longest text of the host that is kept, so that a status stays below 1 KiB, one write unit.
+const LAST_ERROR_CHARS: usize = 120;
 /// Posts of a held credential are spread over this time when the hold ends.
 pub const SPREAD_MILLIS: i64 = 20_000;
 
@@ -57,12 +57,23 @@ pub struct Retry {
     pub due_at: i64,
     /// Whether the host may have taken the post.
     pub open: bool,
-    /// Whether it counts as a failed attempt of this status; a held credential is none.
-    pub counts: bool,
+    /// What it counts as.
+    pub counts: Counts,
     /// Until when nobody may claim it.
     pub claim_until: Option<i64>,
     /// The host's words.
     pub error: Option<String>,
+}
+
+/// What a try counts as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counts {
+    /// Nothing: the status was not tried, because its credential is held.
+    Nothing,
+    /// A failed attempt, after which the next one waits longer.
+    Attempt,
+    /// One of the times the host does not know the commit.
+    UnknownCommit,
 }
 
 /// What happens to the credential.
@@ -82,7 +93,7 @@ pub fn outcome(item: &StatusItem, error: &PostError, now: Timestamp) -> (Record,
     let retry = |due_at| Retry {
         due_at,
         open: false,
-        counts: true,
+        counts: Counts::Attempt,
         claim_until: None,
         error: text.clone(),
     };
@@ -105,7 +116,7 @@ pub fn outcome(item: &StatusItem, error: &PostError, now: Timestamp) -> (Record,
             let until = until.as_millisecond();
             (
                 Record::Retry(Retry {
-                    counts: false,
+                    counts: Counts::Nothing,
                     ..retry(until)
                 }),
                 Some(Hold::Until(until)),
@@ -113,17 +124,23 @@ pub fn outcome(item: &StatusItem, error: &PostError, now: Timestamp) -> (Record,
         }
         PostError::Unauthorized(_) => (
             Record::Retry(Retry {
-                counts: false,
+                counts: Counts::Nothing,
                 ..retry(now)
             }),
             Some(Hold::Refused),
         ),
         PostError::UnknownCommit(_) => {
-            match usize::try_from(item.attempts)
+            match usize::try_from(item.unknown_commits)
                 .ok()
                 .and_then(|n| UNKNOWN_COMMIT_RETRIES_MILLIS.get(n))
             {
-                Some(wait) => (Record::Retry(retry(now + wait)), None),
+                Some(wait) => (
+                    Record::Retry(Retry {
+                        counts: Counts::UnknownCommit,
+                        ..retry(now + wait)
+                    }),
+                    None,
+                ),
                 None => (
                     Record::Ended {
                         reason: UNKNOWN_COMMIT,
@@ -199,6 +216,7 @@ pub(crate) mod tests {
             parked: None,
             ended: None,
             attempts: 0,
+            unknown_commits: 0,
             posts: 0,
             last_error: None,
             rule: "*/apps/podinfo".to_owned().try_into().unwrap(),
@@ -229,7 +247,7 @@ pub(crate) mod tests {
         Retry {
             due_at: NOW + wait,
             open: false,
-            counts: true,
+            counts: Counts::Attempt,
             claim_until: None,
             error: Some(error.to_string()),
         }
@@ -302,7 +320,7 @@ pub(crate) mod tests {
             message: said(),
         };
         let expected = Retry {
-            counts: false,
+            counts: Counts::Nothing,
             ..retry(77, &limited)
         };
         assert_eq!(
@@ -312,7 +330,7 @@ pub(crate) mod tests {
 
         let unauthorized = PostError::Unauthorized(said());
         let expected = Retry {
-            counts: false,
+            counts: Counts::Nothing,
             ..retry(0, &unauthorized)
         };
         assert_eq!(
@@ -324,16 +342,28 @@ pub(crate) mod tests {
     #[test]
     fn an_unknown_commit_is_tried_three_times_and_ends() {
         let error = PostError::UnknownCommit(said());
-        for (attempts, minutes) in [(0, 2), (1, 8)] {
-            let expected = retry(minutes * MINUTE, &error);
-            assert_eq!(after(attempts, &error), (Record::Retry(expected), None));
+        let after = |unknown_commits| {
+            // Failures of another kind before it take no try away.
+            let item = StatusItem {
+                attempts: 7,
+                unknown_commits,
+                ..item()
+            };
+            outcome(&item, &error, Timestamp::from_millisecond(NOW).unwrap())
+        };
+        for (tries, minutes) in [(0, 2), (1, 8)] {
+            let expected = Retry {
+                counts: Counts::UnknownCommit,
+                ..retry(minutes * MINUTE, &error)
+            };
+            assert_eq!(after(tries), (Record::Retry(expected), None));
         }
-        for attempts in [2, 3, u32::MAX] {
+        for tries in [2, 3, u32::MAX] {
             let ended = Record::Ended {
                 reason: "unknown-commit",
                 error: Some("the host does not know the commit: said".into()),
             };
-            assert_eq!(after(attempts, &error), (ended, None));
+            assert_eq!(after(tries), (ended, None));
         }
     }
 
@@ -356,7 +386,7 @@ pub(crate) mod tests {
         let (Record::Retry(retry), None) = after(0, &error) else {
             panic!("not a retry");
         };
-        assert_eq!(retry.error.unwrap().chars().count(), 200);
+        assert_eq!(retry.error.unwrap().chars().count(), LAST_ERROR_CHARS);
     }
 
     #[test]

@@ -30,10 +30,10 @@ impl Pace {
                 interval_millis: 100,
                 burst: 50,
             },
-            // 1,000 requests an hour and user:
+            // 1,000 requests an hour and user, a burst included:
             // https://support.atlassian.com/bitbucket-cloud/docs/api-request-limits/
             HostKind::Bitbucket => Self {
-                interval_millis: 3_600,
+                interval_millis: 4_000,
                 burst: 60,
             },
         }

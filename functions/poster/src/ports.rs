@@ -84,7 +84,7 @@ pub trait StatusStore {
 }
 
 /// When a credential may be used next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Slot {
     /// At this millisecond, now or within [`crate::pace::LONGEST_WAIT_MILLIS`]; it is reserved. `was_held`: the last
     /// hold has run out and no post has shown yet that its cause is gone.
@@ -94,8 +94,15 @@ pub enum Slot {
         /// See above.
         was_held: bool,
     },
-    /// Not before this millisecond; nothing is reserved.
+    /// The pace allows it at this millisecond; nothing is reserved.
     NotBefore(i64),
+    /// The credential is held until this millisecond.
+    Held {
+        /// Until when.
+        until: i64,
+        /// Why.
+        reason: Option<String>,
+    },
 }
 
 /// Pace and holds of credentials, in the `statuses` table.

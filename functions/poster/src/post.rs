@@ -2,23 +2,29 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use shared::ErrorChain;
 use shared::item::StatusItem;
 use shared::message::StatusKey;
 
 use crate::credentials::{Credentials, NoCredential};
 use crate::host::{CommitStatus, Hosts, PostError};
-use crate::outcome::{self, Hold, Record, Retry, SPREAD_MILLIS, backoff};
+use crate::outcome::{self, Counts, Hold, Record, Retry, SPREAD_MILLIS, backoff};
 use crate::pace::Pace;
 use crate::ports::{
     Claim, Claimed, CredentialStore, Recorded, RuleStore, SecretStore, Slot, StatusStore, Unavailable,
 };
 use crate::target::{Target, Targets};
 
-/// How long a claim keeps others away: the longest wait for a slot, the longest timeout a Provider can ask for, once
-/// more after a 401, and the writes around them.
+/// How long a claim keeps others away: longer than any invocation, whose timeout must stay below it.
 pub const LEASE_MILLIS: i64 = 150_000;
+
+/// Time to post one status with Flux's timeout of 15 seconds: the wait for its slot, the post, and the writes. With less
+/// left before the deadline none is begun; a Provider that asks for longer gets what is left.
+pub const TIME_FOR_ONE: SignedDuration = SignedDuration::from_secs(25);
+
+/// Time kept for writing down what came of a post.
+const TIME_TO_RECORD: SignedDuration = SignedDuration::from_secs(5);
 
 /// Claims in a row without a recorded outcome after which a status is taken out of the way: it crashes the poster.
 const CLAIMS_BEFORE_CRASHED: u32 = 5;
@@ -53,13 +59,18 @@ where
     C: Fn() -> Timestamp,
     J: Fn(i64) -> i64,
 {
-    /// Posts a status if something is due, and again while it changes meanwhile.
+    /// Posts a status if something is due, and again while it changes meanwhile. The invocation ends at `deadline`.
     ///
     /// # Errors
     /// If a table does not answer. What was claimed is due again when the lease ends.
-    pub async fn work_on(&self, key: &StatusKey) -> Result<(), Unavailable> {
+    pub async fn work_on(&self, key: &StatusKey, deadline: Timestamp) -> Result<(), Unavailable> {
         for _ in 0..ROUNDS {
             let now = (self.clock)();
+            if now + TIME_FOR_ONE > deadline {
+                // It changed while it was posted, and is due for the sweeper.
+                log_idle(key, "not-begun");
+                return Ok(());
+            }
             let claim = match self
                 .statuses
                 .claim(key, now.as_millisecond(), LEASE_MILLIS)
@@ -75,7 +86,7 @@ where
                     return Ok(());
                 }
             };
-            let record = self.carry_out(&claim).await?;
+            let record = self.carry_out(&claim, deadline).await?;
             let recorded = self
                 .statuses
                 .record(&claim, &record, (self.clock)().as_millisecond())
@@ -88,7 +99,7 @@ where
         Ok(())
     }
 
-    async fn carry_out(&self, claim: &Claim) -> Result<Record, Unavailable> {
+    async fn carry_out(&self, claim: &Claim, deadline: Timestamp) -> Result<Record, Unavailable> {
         let item = &claim.item;
         if item.claims >= CLAIMS_BEFORE_CRASHED {
             return Ok(Record::Parked {
@@ -111,12 +122,17 @@ where
             }
         }
         match self.targets.of(item, (self.clock)()).await? {
-            Ok(target) => self.post(item, &target).await,
+            Ok(target) => self.post(item, &target, deadline).await,
             Err(record) => Ok(record),
         }
     }
 
-    async fn post(&self, item: &StatusItem, target: &Target) -> Result<Record, Unavailable> {
+    async fn post(
+        &self,
+        item: &StatusItem,
+        target: &Target,
+        deadline: Timestamp,
+    ) -> Result<Record, Unavailable> {
         let host = target.repository.host_kind;
         let now = (self.clock)().as_millisecond();
         // Before the secret is read: a credential that is held is not looked at either.
@@ -135,6 +151,7 @@ where
                 was_held
             }
             Slot::NotBefore(millis) => return Ok(self.not_before(millis, None)),
+            Slot::Held { until, reason } => return Ok(self.not_before(until, reason)),
         };
         let credential = match self
             .credentials
@@ -147,7 +164,7 @@ where
                 return Ok(Record::Retry(Retry {
                     due_at: (self.clock)().as_millisecond() + backoff(item.attempts),
                     open: false,
-                    counts: true,
+                    counts: Counts::Attempt,
                     claim_until: None,
                     error: Some(outcome::cut(&ErrorChain(&error).to_string())),
                 }));
@@ -161,10 +178,11 @@ where
             description: &item.desired.description,
             target_url: None,
         };
-        let timeout = Duration::from_secs(u64::from(target.timeout_seconds));
+        let asked = Duration::from_secs(u64::from(target.timeout_seconds));
+        let now = (self.clock)();
         let mut answer = self
             .hosts
-            .post(&credential, &status, timeout, (self.clock)())
+            .post(&credential, &status, time_for_post(asked, deadline, now), now)
             .await;
         if let Err(PostError::Unauthorized(_)) = &answer {
             // The secret may have been mended since it was read.
@@ -174,7 +192,11 @@ where
                 .await
             {
                 Ok(Ok(mended)) if !mended.is_same_as(&credential) => {
-                    answer = self.hosts.post(&mended, &status, timeout, (self.clock)()).await;
+                    let now = (self.clock)();
+                    answer = self
+                        .hosts
+                        .post(&mended, &status, time_for_post(asked, deadline, now), now)
+                        .await;
                 }
                 Ok(Err(missing)) => return self.refused(target, &missing_text(&missing)).await,
                 Ok(Ok(_)) | Err(_) => {}
@@ -184,7 +206,14 @@ where
             Ok(()) => {
                 if was_held {
                     let now = (self.clock)().as_millisecond();
-                    self.pacer.release(&target.credential, now).await?;
+                    // The post was taken, whatever becomes of this.
+                    if let Err(error) = self.pacer.release(&target.credential, now).await {
+                        tracing::warn!(
+                            credential = %target.credential,
+                            error = %ErrorChain(&error),
+                            "past holds of a credential that works are still counted"
+                        );
+                    }
                 }
                 Ok(Record::Posted)
             }
@@ -230,11 +259,18 @@ where
         Record::Retry(Retry {
             due_at,
             open: false,
-            counts: false,
+            counts: Counts::Nothing,
             claim_until: None,
             error,
         })
     }
+}
+
+/// The time a Provider asks for, but none that is needed to record the outcome: what is cut off before that waits for the
+/// end of its lease.
+fn time_for_post(asked: Duration, deadline: Timestamp, now: Timestamp) -> Duration {
+    let left = deadline.duration_since(now) - TIME_TO_RECORD;
+    asked.min(Duration::try_from(left).unwrap_or_default())
 }
 
 fn missing_text(missing: &NoCredential) -> String {
@@ -301,5 +337,20 @@ fn log(item: &StatusItem, record: &Record, recorded: Recorded) {
         Record::Posted | Record::Ended { .. } => line!(info),
         Record::Retry(_) => line!(warn),
         Record::Parked { .. } => line!(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_post_leaves_time_to_record_it() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let seconds = |asked, left| time_for_post(Duration::from_secs(asked), at(left), at(0)).as_secs();
+        assert_eq!(seconds(15, 120), 15);
+        assert_eq!(seconds(60, 25), 20);
+        assert_eq!(seconds(15, 3), 0);
+        assert!(time_for_post(Duration::MAX, Timestamp::MAX, Timestamp::MIN) > Duration::from_secs(60));
     }
 }

@@ -136,6 +136,7 @@ pub(crate) mod tests {
             parked: None,
             ended: None,
             attempts: 0,
+            unknown_commits: 0,
             posts: 1,
             last_error: None,
             rule: "dev/apps/podinfo".to_owned().try_into().unwrap(),

@@ -284,6 +284,7 @@ fn draft(
         parked: None,
         ended: None,
         attempts: 0,
+        unknown_commits: 0,
         posts: 0,
         last_error: None,
         rule: reference.clone(),

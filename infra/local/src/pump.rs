@@ -19,7 +19,7 @@ const CONCURRENCY: usize = 4;
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Longest time a function gets for a batch.
-pub const FUNCTION_TIMEOUT: SignedDuration = SignedDuration::from_secs(180);
+pub const FUNCTION_TIMEOUT: SignedDuration = SignedDuration::from_secs(120);
 
 /// Feeds a function from a queue until the process ends.
 pub async fn pump<F, R>(queue: Arc<FifoQueue>, clock: Clock, function: F)

@@ -77,7 +77,10 @@ impl CredentialStore for CredentialsTable {
                 None => return Ok(Slot::NotBefore(now)),
             };
             if let Some(until) = item.hold_until.filter(|until| *until > now) {
-                return Ok(Slot::NotBefore(until));
+                return Ok(Slot::Held {
+                    until,
+                    reason: item.hold_reason,
+                });
             }
             let next = item.next_slot.unwrap_or(now).max(now);
             let at = (next - pace.tolerance_millis()).max(now);

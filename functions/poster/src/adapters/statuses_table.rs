@@ -7,7 +7,7 @@ use shared::item::{Posted, STATUS_LIFETIME_SECONDS, StatusItem, due_shard, parke
 use shared::message::StatusKey;
 
 use super::expression::{Item, Outcome, number, send, text, update};
-use crate::outcome::{OPEN_ANSWER_MILLIS, Record, Retry};
+use crate::outcome::{Counts, OPEN_ANSWER_MILLIS, Record, Retry};
 use crate::ports::{Claim, Claimed, Recorded, StatusStore, Unavailable};
 
 const RECORD: &str = "record what came of a post";
@@ -94,7 +94,7 @@ impl StatusesTable {
         };
         let expression = format!(
             "{told}, #expires_at = :expires_at \
-             REMOVE #unsure, #due, #due_at, #claim_until, #ended, #last_error"
+             REMOVE #unsure, #due, #due_at, #claim_until, #ended, #last_error, #unknown_commits"
         );
         let mut whole = values();
         whole.push((":expires_at", number(expires_at(now))));
@@ -133,11 +133,22 @@ impl StatusesTable {
                 ", #unsure"
             });
         }
-        let counted = format!("{set}, #attempts = :attempts{remove}");
-        let attempts = claim.item.attempts + u32::from(retry.counts);
         let mut whole = values.clone();
-        whole.push((":attempts", number(attempts)));
-        match self.write(claim, &counted, true, whole).await? {
+        let counter = match retry.counts {
+            Counts::Nothing => "",
+            Counts::Attempt => {
+                whole.push((":count", number(claim.item.attempts + 1)));
+                ", #attempts = :count"
+            }
+            Counts::UnknownCommit => {
+                whole.push((":count", number(claim.item.unknown_commits + 1)));
+                ", #unknown_commits = :count"
+            }
+        };
+        match self
+            .write(claim, &format!("{set}{counter}{remove}"), true, whole)
+            .await?
+        {
             // What changed meanwhile has no attempt of its own yet.
             Outcome::Refused(Some(item)) if is_ours(&item, claim) => {
                 self.write(claim, &format!("{set}{remove}"), false, values).await

@@ -102,10 +102,17 @@ async fn reservations_at_once_get_slots_of_their_own() {
     for reservation in reservations {
         match reservation.await.unwrap() {
             Slot::At { millis, .. } => assert!(slots.insert(millis - NOW), "twice: {millis}"),
-            Slot::NotBefore(millis) => panic!("{millis}"),
+            later => panic!("{later:?}"),
         }
     }
     assert_eq!(slots, BTreeSet::from_iter((0..8).map(|n| n * 100)));
+}
+
+fn held(until: i64, reason: &str) -> Slot {
+    Slot::Held {
+        until,
+        reason: Some(reason.to_owned()),
+    }
 }
 
 #[tokio::test]
@@ -121,7 +128,7 @@ async fn a_hold_lasts_until_the_exact_instant() {
     );
 
     for now in [NOW, until - 1] {
-        assert_eq!(reserve(&table, now).await, Slot::NotBefore(until));
+        assert_eq!(reserve(&table, now).await, held(until, "429"));
     }
     assert_eq!(reserve(&table, until).await, after_a_hold(until));
     assert_eq!(
@@ -154,7 +161,7 @@ async fn a_refused_credential_rests_for_twice_as_long_each_time() {
     for minutes in [1, 2, 4, 8, 16, 30, 30] {
         let until = now + minutes * 60_000;
         assert_eq!(table.refuse(A, "401", now).await.unwrap(), until);
-        assert_eq!(reserve(&table, until - 1).await, Slot::NotBefore(until));
+        assert_eq!(reserve(&table, until - 1).await, held(until, "401"));
         now = until;
     }
     assert_eq!(world.credential(A).await.unwrap().holds, 7);
@@ -213,6 +220,6 @@ async fn a_taken_post_does_not_end_a_hold_that_began_meanwhile() {
 
     table.release(A, now).await.unwrap();
 
-    assert_eq!(reserve(&table, now).await, Slot::NotBefore(now + 60_000));
+    assert_eq!(reserve(&table, now).await, held(now + 60_000, "429 again"));
     assert_eq!(world.credential(A).await.unwrap().holds, 2);
 }

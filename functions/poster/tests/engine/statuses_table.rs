@@ -1,7 +1,7 @@
 //! Claims and records.
 
 use poster::adapters::StatusesTable;
-use poster::outcome::{Record, Retry};
+use poster::outcome::{Counts, Record, Retry};
 use poster::ports::{Claim, Claimed, Recorded, StatusStore};
 use poster::post::LEASE_MILLIS;
 use shared::State::{Failure, Success};
@@ -44,7 +44,7 @@ fn retry() -> Retry {
     Retry {
         due_at: NOW + 30_000,
         open: false,
-        counts: true,
+        counts: Counts::Attempt,
         claim_until: None,
         error: Some("502".into()),
     }
@@ -335,7 +335,7 @@ async fn a_retry_because_the_credential_is_held_is_no_attempt() {
     .await;
     let claim = ours(&world, &key, NOW).await;
     let held = Retry {
-        counts: false,
+        counts: Counts::Nothing,
         error: None,
         ..retry()
     };

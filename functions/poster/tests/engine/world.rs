@@ -425,6 +425,7 @@ pub(crate) fn due(key: &StatusKey, state: State) -> StatusItem {
         parked: None,
         ended: None,
         attempts: 0,
+        unknown_commits: 0,
         posts: 0,
         last_error: None,
         rule: "*/apps/podinfo".to_owned().try_into().unwrap(),

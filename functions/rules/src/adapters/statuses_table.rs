@@ -138,7 +138,7 @@ impl StatusesTable {
                       #due = :due, #due_at = :due_at, #context = :context, #rule = :rule, #provider = :provider, \
                       #credential = :credential, #cluster = :cluster, #object = :object, \
                       #attempts = :zero, #claims = :zero \
-                      REMOVE #parked, #ended, #expires_at, #last_error";
+                      REMOVE #parked, #ended, #expires_at, #last_error, #unknown_commits";
         let desired = serde_dynamo::to_attribute_value(&incoming.desired)
             .map_err(Unavailable::to("write a desired status as an item"))?;
         let provider = serde_dynamo::to_attribute_value(&draft.provider)

@@ -140,6 +140,7 @@ async fn a_long_item_with_every_attribute_is_below_one_kibibyte() {
         due_at: Some(NOW),
         parked: Some("provider-suspended".into()),
         attempts: 12,
+        unknown_commits: 0,
         posts: 1000,
         rev: 1000,
         last_error: Some("refused (forbidden): 403 Resource not accessible by personal access token".into()),

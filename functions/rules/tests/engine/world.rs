@@ -318,6 +318,7 @@ pub(crate) fn draft(key: &StatusKey, incoming: &Incoming) -> StatusItem {
         parked: None,
         ended: None,
         attempts: 0,
+        unknown_commits: 0,
         posts: 0,
         last_error: None,
         rule: "*/apps/podinfo".to_owned().try_into().unwrap(),

@@ -59,8 +59,14 @@ impl DueStore for DueIndex {
                 key,
                 due_at,
                 credential,
-            } = serde_dynamo::from_item(item)
-                .map_err(Unavailable::to("understand an entry of the due index"))?;
+            } = match serde_dynamo::from_item(item) {
+                Ok(entry) => entry,
+                Err(error) => {
+                    // One that this release cannot read must not hide the others.
+                    tracing::error!(%error, outcome = "failed", "entry of the due index not understood, left alone");
+                    continue;
+                }
+            };
             due.push(DueStatus {
                 key,
                 due_at,
