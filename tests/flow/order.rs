@@ -22,7 +22,7 @@ fn permutations(items: Vec<WireEvent>) -> Vec<Vec<WireEvent>> {
 #[tokio::test]
 async fn every_order_ends_alike() {
     let events = vec![
-        progressing().at(0).version(10),
+        progressing().at(20).version(14),
         build_failed().at(5).version(11),
         succeeded().at(10).version(12),
         health_check_failed().at(10).version(13),
