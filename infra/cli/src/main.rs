@@ -13,6 +13,7 @@ use cli::commands::cluster::ClusterCommand;
 use cli::commands::connect::ConnectArgs;
 use cli::commands::delete::DeleteArgs;
 use cli::commands::get::GetCommand;
+use cli::commands::retry::RetryArgs;
 use cli::commands::root_key::RootKeyCommand;
 use cli::commands::secret::{SecretCommand, WHY_NO_LITERAL};
 use cli::commands::{self, FileArgs, Terminal, next_step};
@@ -57,9 +58,15 @@ enum Command {
     Apply(ApplyArgs),
     /// Check files as `apply` does, without applying them
     Validate(FileArgs),
-    /// Show what is applied, or the statuses of a commit
+    /// Show what is applied, the statuses of a commit, or what is parked
     #[command(subcommand)]
     Get(GetCommand),
+    /// Try parked statuses again; with --force, post again what was posted
+    #[command(
+        after_help = "Examples:\n  commitstatus retry --provider github -n flux-system\n  \
+                            commitstatus retry --commit 5394cb7 --force"
+    )]
+    Retry(RetryArgs),
     /// Delete CommitStatus and Provider objects
     #[command(
         after_help = "Examples:\n  commitstatus delete provider github -n flux-system --all-clusters\n  \
@@ -151,11 +158,12 @@ async fn dispatch(
         Command::Apply(args) => commands::apply::run(args, store, now(), terminal).await,
         Command::Validate(files) => commands::validate::run(files, terminal),
         Command::Get(command) => commands::get::run(command, store, terminal).await,
+        Command::Retry(args) => commands::retry::run(args, store, now(), terminal).await,
         Command::Delete(args) => commands::delete::run(args, store, terminal).await,
         Command::Cluster(command) => commands::cluster::run(command, store, terminal).await,
         Command::Secret(command) => {
             let prompt = &mut |text: &str| rpassword::prompt_password(text);
-            commands::secret::run(command, secrets, stack, prompt, terminal).await
+            commands::secret::run(command, store, secrets, stack, now(), prompt, terminal).await
         }
         Command::Connect(args) => {
             commands::connect::run(args, store, secrets, stack, function_url, terminal).await

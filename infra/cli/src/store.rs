@@ -1,7 +1,10 @@
 //! What the tool keeps in DynamoDB, over the SDK's own client.
 
 mod clusters;
+mod credentials;
 mod objects;
+mod parked;
+mod retry;
 mod statuses;
 mod tables;
 mod transaction;
@@ -15,7 +18,9 @@ use serde::de::DeserializeOwned;
 use shared::item::names_in;
 
 pub use self::clusters::{Cluster, Suspension};
+pub use self::credentials::Hold;
 pub use self::objects::{Change, Deleted, Verb, Written};
+pub use self::parked::is_parked;
 pub use self::tables::create_tables;
 
 /// An item as DynamoDB has it.
@@ -127,6 +132,15 @@ where
 
 fn is_code<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>, code: &str) -> bool {
     error.as_service_error().and_then(ProvideErrorMetadata::code) == Some(code)
+}
+
+/// Error of a conditional write whose condition does not hold.
+const CONDITION_FAILED: &str = "ConditionalCheckFailedException";
+/// No poster has begun the status, or its time is over.
+const NOT_CLAIMED: &str = "(attribute_not_exists(#claim_until) OR #claim_until <= :now)";
+
+fn number(value: i64) -> AttributeValue {
+    AttributeValue::N(value.to_string())
 }
 
 fn text(value: impl Into<String>) -> AttributeValue {

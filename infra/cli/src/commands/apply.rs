@@ -1,5 +1,6 @@
-//! `apply`: validates everything, then writes it.
+//! `apply`: validates everything, then writes it, and retries what waited for it.
 
+mod parked;
 mod warnings;
 
 use clap::Args;
@@ -61,5 +62,5 @@ pub async fn run(
     for warning in warnings::of(&scope, &objects, store).await? {
         terminal.warn(warning)?;
     }
-    Ok(())
+    parked::retry_changed(&scope, &objects, &written.changes, store, now, terminal).await
 }

@@ -1,10 +1,11 @@
-//! `get`: what is applied, and the statuses of a commit.
+//! `get`: what is applied, the statuses of a commit, and what is parked.
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use shared::Scope;
 
 use super::Terminal;
+use super::parked::{self, ParkedArgs};
 use super::print::{self, Output};
 use super::scope::{AnyScopeArgs, dns_label};
 use super::statuses::{self, StatusesArgs};
@@ -22,6 +23,8 @@ pub enum GetCommand {
     Providers(GetArgs),
     /// Statuses of a commit: what they should say, and what the Git host was told
     Statuses(StatusesArgs),
+    /// Statuses that wait for a person, and why
+    Parked(ParkedArgs),
 }
 
 /// Arguments of `get` for the two kinds.
@@ -49,6 +52,7 @@ pub async fn run(command: &GetCommand, store: &Store, terminal: &mut Terminal<'_
         GetCommand::Commitstatuses(args) => objects(Kind::CommitStatus, args, store, terminal).await,
         GetCommand::Providers(args) => objects(Kind::Provider, args, store, terminal).await,
         GetCommand::Statuses(args) => statuses::run(args, store, terminal).await,
+        GetCommand::Parked(args) => parked::run(args, store, terminal).await,
     }
 }
 

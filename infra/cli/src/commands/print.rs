@@ -4,7 +4,12 @@ use std::io::Write;
 
 use clap::ValueEnum;
 use comfy_table::{Table, presets};
+use jiff::Timestamp;
 use serde_json::Value;
+use shared::item::StatusItem;
+
+/// Characters of the last error in a table; `-o yaml` prints all.
+const SHOWN_ERROR: usize = 80;
 
 /// How something is printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -45,4 +50,15 @@ pub(super) fn value(out: &mut dyn Write, output: Output, value: &Value) -> anyho
         Output::Json => writeln!(out, "{}", serde_json::to_string_pretty(value)?)?,
     }
     Ok(())
+}
+
+/// An instant as people read it.
+pub(super) fn instant(milliseconds: i64) -> String {
+    Timestamp::from_millisecond(milliseconds).map_or_else(|_| milliseconds.to_string(), |at| at.to_string())
+}
+
+/// The beginning of what the host said last.
+pub(super) fn short_error(status: &StatusItem) -> String {
+    let error = status.last_error.as_deref();
+    error.map_or_else(|| "-".into(), |error| error.chars().take(SHOWN_ERROR).collect())
 }

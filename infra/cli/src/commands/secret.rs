@@ -1,18 +1,23 @@
 //! `secret set`: what a Provider's `secretRef` stands for.
 
+mod held;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
+use jiff::Timestamp;
 use secrecy::SecretString;
+use shared::item::secret_name;
 
 use super::Terminal;
 use super::scope::{ScopeArgs, dns_label};
 use crate::names::check_subdomain;
 use crate::object::describe_scope;
 use crate::secrets::{SecretStore, provider_secret_name};
+use crate::store::Store;
 use crate::yaml::nearest_of;
 
 /// Keys of a secret that this release reads.
@@ -81,14 +86,16 @@ fn secret_ref(text: &str) -> Result<String, String> {
     check_subdomain(text).map(|()| text.to_owned())
 }
 
-/// Writes a Provider's secret.
+/// Writes a Provider's secret, and lets what was refused with the one before be tried again.
 ///
 /// # Errors
 /// If a value cannot be read, or the secret cannot be written.
 pub async fn run(
     command: &SecretCommand,
+    store: &Store,
     secrets: &impl SecretStore,
     stack: &str,
+    now: Timestamp,
     prompt: Prompt<'_>,
     terminal: &mut Terminal<'_>,
 ) -> anyhow::Result<()> {
@@ -105,7 +112,13 @@ pub async fn run(
     let json = SecretString::from(serde_json::to_string(&values)?);
     secrets.put(&name, &json).await?;
     writeln!(terminal.out, "secret/{summary}")?;
-    Ok(())
+    held::release(
+        &secret_name(&scope, &args.namespace, &args.name),
+        store,
+        now,
+        terminal,
+    )
+    .await
 }
 
 fn read(

@@ -3,16 +3,12 @@
 use std::collections::BTreeSet;
 
 use clap::Args;
-use jiff::Timestamp;
 use serde_json::json;
 use shared::item::StatusItem;
 
 use super::Terminal;
-use super::print::{self, Output};
+use super::print::{self, Output, instant, short_error};
 use crate::store::Store;
-
-/// Characters of the last error in the table; `-o yaml` prints all.
-const SHOWN_ERROR: usize = 80;
 
 /// Arguments of `get statuses`.
 #[derive(Debug, Args)]
@@ -72,10 +68,7 @@ fn row(status: &StatusItem) -> Vec<String> {
         posted.map_or_else(|| "-".into(), |posted| posted.state.to_string()),
         status.rev.to_string(),
         stands(status),
-        status
-            .last_error
-            .as_deref()
-            .map_or_else(|| "-".into(), |error| error.chars().take(SHOWN_ERROR).collect()),
+        short_error(status),
     ]
 }
 
@@ -101,8 +94,4 @@ fn stands(status: &StatusItem) -> String {
             |posted| format!("posted {}{unsure}", instant(posted.at)),
         )
     }
-}
-
-fn instant(milliseconds: i64) -> String {
-    Timestamp::from_millisecond(milliseconds).map_or_else(|_| milliseconds.to_string(), |at| at.to_string())
 }

@@ -1,3 +1,7 @@
+mod held;
+mod parked;
+mod retry;
+
 use std::io;
 use std::path::Path;
 
@@ -45,6 +49,7 @@ enum Command {
     Validate(FileArgs),
     #[command(subcommand)]
     Get(get::GetCommand),
+    Retry(super::retry::RetryArgs),
     Delete(delete::DeleteArgs),
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
@@ -100,12 +105,21 @@ impl Operator {
     }
 
     async fn says(&self, command: &str, input: &str) -> Said {
+        self.run(command, input, input.is_empty()).await
+    }
+
+    /// As [`Operator::says`], with a person who types the answer.
+    async fn answers(&self, command: &str, answer: &str) -> Said {
+        self.run(command, answer, true).await
+    }
+
+    async fn run(&self, command: &str, input: &str, input_is_terminal: bool) -> Said {
         let words = std::iter::once("commitstatus").chain(command.split_whitespace());
         let cli = Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{error}"));
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let terminal = &mut Terminal {
             input: &mut input.as_bytes(),
-            input_is_terminal: input.is_empty(),
+            input_is_terminal,
             out: &mut out,
             out_is_terminal: false,
             err: &mut err,
@@ -116,11 +130,12 @@ impl Operator {
             Command::Apply(args) => apply::run(args, store, now, terminal).await,
             Command::Validate(files) => validate::run(files, terminal),
             Command::Get(command) => get::run(command, store, terminal).await,
+            Command::Retry(args) => super::retry::run(args, store, now, terminal).await,
             Command::Delete(args) => delete::run(args, store, terminal).await,
             Command::Cluster(command) => cluster::run(command, store, terminal).await,
             Command::Secret(command) => {
                 let prompt = &mut |_: &str| Ok::<_, io::Error>("typed".to_owned());
-                secret::run(command, secrets, STACK, prompt, terminal).await
+                secret::run(command, store, secrets, STACK, now, prompt, terminal).await
             }
             Command::Connect(args) => {
                 connect::run(args, store, secrets, STACK, Some("https://x.example/"), terminal).await
@@ -332,6 +347,15 @@ async fn the_command_line_wants_one_scope_where_something_changes() {
         "secret set a --cluster dev",
         "get providers --cluster dev --all-clusters",
         "cluster add a/b",
+        "retry",
+        "retry --provider github",
+        "retry --all -n flux-system",
+        "retry --all --commit 5394cb7",
+        "retry --provider github -n flux-system --all",
+        "retry --all --yes",
+        "retry --all --cluster dev --all-clusters",
+        "get parked -n flux-system",
+        "get parked --cluster Dev",
     ] {
         let words = std::iter::once("commitstatus").chain(command.split_whitespace());
         let error = Cli::try_parse_from(words).expect_err(command);

@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use shared::Scope;
 use shared::item::{CLUSTER_PK, ClusterItem, PK, SK};
 
-use super::{Item, Store, StoreError, is_code, names, text, unavailable};
+use super::{CONDITION_FAILED, Item, Store, StoreError, is_code, names, text, unavailable};
 use crate::object::Kind;
 
 /// Generation of the first key of a cluster.
@@ -292,5 +292,3 @@ impl Store {
         }))
     }
 }
-
-const CONDITION_FAILED: &str = "ConditionalCheckFailedException";

@@ -1,7 +1,11 @@
+mod credentials;
+mod parked;
+mod retry;
+
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use shared::item::{COMMIT7, StatusItem};
+use shared::item::{COMMIT7, Posted, StatusItem, due_shard, parked_shard};
 use shared::{ErrorChain, Scope};
 
 use super::*;
@@ -380,7 +384,57 @@ pub(crate) fn status(sha: &str, context: &str) -> StatusItem {
     .unwrap()
 }
 
+/// Since when the parked statuses of tests are.
+pub(crate) const SINCE: i64 = 1_786_108_364_000;
+
+pub(crate) fn parked(sha: &str, context: &str, reason: &str) -> StatusItem {
+    let mut status = status(sha, context);
+    status.due = Some(parked_shard(&status.key));
+    (status.due_at, status.parked) = (Some(SINCE), Some(reason.into()));
+    status
+}
+
+pub(crate) fn posted(sha: &str, context: &str) -> StatusItem {
+    let mut status = status(sha, context);
+    status.posted = Some(Posted {
+        state: shared::State::Success,
+        reason: "ReconciliationSucceeded".into(),
+        rev: 1,
+        at: SINCE,
+    });
+    status.expires_at = Some(1);
+    status
+}
+
+pub(crate) fn due(sha: &str, context: &str, at: i64) -> StatusItem {
+    let mut status = status(sha, context);
+    status.due = Some(due_shard(&status.key));
+    status.due_at = Some(at);
+    status
+}
+
 impl Store {
+    pub(crate) async fn put_item(&self, item: impl serde::Serialize) {
+        self.client
+            .put_item()
+            .table_name(&self.statuses)
+            .set_item(Some(serde_dynamo::to_item(item).unwrap()))
+            .send()
+            .await
+            .unwrap();
+    }
+
+    /// The tables of another stack on the same engine, which has none.
+    pub(crate) fn elsewhere(&self, stack: &str) -> Self {
+        Self::new(self.client.clone(), stack)
+    }
+
+    /// The status as it is now.
+    pub(crate) async fn now(&self, status: &StatusItem) -> StatusItem {
+        let found = self.statuses_of(&[status.key.clone()].into()).await.unwrap();
+        found.into_iter().next().unwrap()
+    }
+
     pub(crate) async fn put_status(&self, status: &StatusItem) {
         let item: Item = serde_dynamo::to_item(status).unwrap();
         assert!(item.contains_key(COMMIT7));
