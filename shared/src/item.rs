@@ -169,6 +169,26 @@ fn is_zero(value: &u32) -> bool {
     *value == 0
 }
 
+/// The newest commit an object reported to a rule, by when its first event says it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectItem {
+    /// [`object_pk`].
+    pub pk: String,
+    /// The rule.
+    pub sk: String,
+    /// The newest commit.
+    pub newest: CommitSha,
+    /// Its status.
+    pub status: StatusKey,
+    /// Where the event stands that told of it first: [`crate::order::instant`].
+    pub order_key: String,
+    /// Status of the commit before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<StatusKey>,
+    /// When DynamoDB may forget it, in seconds.
+    pub expires_at: i64,
+}
+
 /// A cluster, or the tombstone of one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterItem {
@@ -261,6 +281,11 @@ pub fn credential_pk(credential: &str) -> String {
 /// Partition of the statuses of a commit. `repository` is [`crate::Repository::key`].
 pub fn status_pk(repository: &str, sha: &CommitSha) -> String {
     format!("{repository}@{sha}")
+}
+
+/// Partition of what an object reported. `object` is `Kustomization/apps/podinfo`.
+pub fn object_pk(cluster: &str, object: &str) -> String {
+    format!("object#{cluster}/{object}")
 }
 
 /// Name of a Provider's secret below the stack's prefix: `_all/flux-system/github-token`. Kubernetes names hold no
