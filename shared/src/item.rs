@@ -31,6 +31,10 @@ pub const DUE_SHARDS: u8 = 16;
 pub const ALONE: &str = "-";
 /// How long a status is kept after its last event.
 pub const STATUS_LIFETIME_SECONDS: i64 = 90 * 24 * 60 * 60;
+/// How a status ends whose commit the host does not know: only another state tries again.
+pub const UNKNOWN_COMMIT: &str = "unknown-commit";
+/// How a change ends that is not worth one of the last posts a host takes: only another state tries again.
+pub const NEAR_STATUS_LIMIT: &str = "near-status-limit";
 /// What stands for host and repository in the key of a status whose Provider does not exist.
 pub const NO_PROVIDER: &str = "no-provider";
 
@@ -145,6 +149,11 @@ impl StatusItem {
                 .posted
                 .as_ref()
                 .is_some_and(|posted| self.desired.says_the_same(posted.state, &posted.reason))
+    }
+
+    /// Whether it ended for good: the same state again changes nothing.
+    pub fn has_ended(&self) -> bool {
+        matches!(self.ended.as_deref(), Some(UNKNOWN_COMMIT | NEAR_STATUS_LIMIT))
     }
 
     /// Whether a post is due, whatever its date.

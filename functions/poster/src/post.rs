@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use shared::ErrorChain;
-use shared::item::StatusItem;
+use shared::item::{NEAR_STATUS_LIMIT, StatusItem};
 use shared::message::StatusKey;
 
 use crate::credentials::{Credentials, NoCredential};
@@ -120,6 +120,20 @@ where
                     error: None,
                 });
             }
+        }
+        if outcome::is_spared(item) {
+            tracing::warn!(
+                commit.repository = %item.key.repository(),
+                commit.sha = %item.key.sha(),
+                status.context = %item.context,
+                status.posts = item.posts,
+                outcome = NEAR_STATUS_LIMIT,
+                "near what the host takes on one context: only turns between green and red are still posted"
+            );
+            return Ok(Record::Ended {
+                reason: NEAR_STATUS_LIMIT,
+                error: None,
+            });
         }
         match self.targets.of(item, (self.clock)()).await? {
             Ok(target) => self.post(item, &target, deadline).await,

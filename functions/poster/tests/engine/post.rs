@@ -110,6 +110,24 @@ async fn a_success_with_nothing_to_clear_ends_without_a_call() {
 }
 
 #[tokio::test]
+async fn near_the_hosts_limit_a_failure_of_another_kind_is_not_worth_a_post() {
+    let world = World::new().await;
+    let mut item = world.due("dev/x", Failure);
+    item.posts = 900;
+    item.posted = posted(Failure, 1);
+    item.desired.reason = "AnotherKind".into();
+    world.put_status(&item).await;
+
+    let ended = work_on(&world, &world.deps(), &item.key).await;
+
+    assert_eq!(
+        (ended.ended.as_deref(), ended.due),
+        (Some("near-status-limit"), None)
+    );
+    assert!(world.posts().await.is_empty());
+}
+
+#[tokio::test]
 async fn a_change_during_the_post_is_posted_after_it() {
     let world = World::new().await;
     let item = world.due("dev/x", Failure);
