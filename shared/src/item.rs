@@ -31,6 +31,10 @@ pub const DUE_SHARDS: u8 = 16;
 pub const ALONE: &str = "-";
 /// How long a status is kept after its last event.
 pub const STATUS_LIFETIME_SECONDS: i64 = 90 * 24 * 60 * 60;
+/// How a status ends whose commit the host does not know: only another state tries again.
+pub const UNKNOWN_COMMIT: &str = "unknown-commit";
+/// How a change ends that is not worth one of the last posts a host takes: only another state tries again.
+pub const NEAR_STATUS_LIMIT: &str = "near-status-limit";
 /// What stands for host and repository in the key of a status whose Provider does not exist.
 pub const NO_PROVIDER: &str = "no-provider";
 
@@ -147,6 +151,11 @@ impl StatusItem {
                 .is_some_and(|posted| self.desired.says_the_same(posted.state, &posted.reason))
     }
 
+    /// Whether it ended for good: the same state again changes nothing.
+    pub fn has_ended(&self) -> bool {
+        matches!(self.ended.as_deref(), Some(UNKNOWN_COMMIT | NEAR_STATUS_LIMIT))
+    }
+
     /// Whether a post is due, whatever its date.
     pub fn is_due(&self) -> bool {
         self.due.as_deref().is_some_and(|due| due.starts_with("due#"))
@@ -167,6 +176,26 @@ fn is_false(value: &bool) -> bool {
 )]
 fn is_zero(value: &u32) -> bool {
     *value == 0
+}
+
+/// The newest commit an object reported to a rule, by when its first event says it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectItem {
+    /// [`object_pk`].
+    pub pk: String,
+    /// The rule.
+    pub sk: String,
+    /// The newest commit.
+    pub newest: CommitSha,
+    /// Its status.
+    pub status: StatusKey,
+    /// Where the event stands that told of it first: [`crate::order::instant`].
+    pub order_key: String,
+    /// Status of the commit before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<StatusKey>,
+    /// When DynamoDB may forget it, in seconds.
+    pub expires_at: i64,
 }
 
 /// A cluster, or the tombstone of one.
@@ -261,6 +290,11 @@ pub fn credential_pk(credential: &str) -> String {
 /// Partition of the statuses of a commit. `repository` is [`crate::Repository::key`].
 pub fn status_pk(repository: &str, sha: &CommitSha) -> String {
     format!("{repository}@{sha}")
+}
+
+/// Partition of what an object reported. `object` is `Kustomization/apps/podinfo`.
+pub fn object_pk(cluster: &str, object: &str) -> String {
+    format!("object#{cluster}/{object}")
 }
 
 /// Name of a Provider's secret below the stack's prefix: `_all/flux-system/github-token`. Kubernetes names hold no

@@ -208,6 +208,9 @@ pub struct CommitStatusSpec {
     /// Whether metadata `commit`, which an annotation can set, is believed.
     #[serde(default)]
     pub trust_commit_annotation: bool,
+    /// What becomes of a pending status when the object goes on to a newer commit.
+    #[serde(default)]
+    pub on_superseded: OnSuperseded,
 }
 
 fn yes() -> bool {
@@ -230,6 +233,17 @@ pub enum EventSeverity {
     Info,
     /// Failures, and the success that clears one.
     Error,
+}
+
+/// What becomes of a pending status when the object goes on to a newer commit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnSuperseded {
+    /// It is closed.
+    #[default]
+    Close,
+    /// It is left as it is.
+    Leave,
 }
 
 /// Objects whose events a rule takes.

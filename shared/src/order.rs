@@ -22,6 +22,7 @@ impl From<State> for Rank {
     fn from(state: State) -> Self {
         match state {
             State::Pending => Self::Pending,
+            State::Superseded => Self::Superseded,
             State::Success | State::Failure => Self::Result,
         }
     }
@@ -35,6 +36,14 @@ impl From<State> for Rank {
 #[serde(transparent)]
 pub struct OrderKey(String);
 
+/// Where an event stands among all events of one object, whatever they say: time, then the object's resource version,
+/// as one sortable string.
+pub fn instant(timestamp: Timestamp, resource_version: &str) -> String {
+    // Kubernetes calls resource versions opaque; in practice they are counters. Anything else counts as 0.
+    let version: u64 = resource_version.parse().unwrap_or(0);
+    format!("{timestamp:.6}|{version:020}")
+}
+
 impl OrderKey {
     /// Builds the key. `event_id` is hexadecimal; its first sixteen digits count.
     pub fn new(
@@ -44,14 +53,10 @@ impl OrderKey {
         state: State,
         event_id: &str,
     ) -> Self {
-        // Kubernetes calls resource versions opaque; in practice they are counters. Anything else counts as 0.
-        let version: u64 = resource_version.parse().unwrap_or(0);
+        let instant = instant(timestamp, resource_version);
         let failure = u8::from(state == State::Failure);
         let digest: String = event_id.chars().take(16).collect();
-        Self(format!(
-            "{}|{timestamp:.6}|{version:020}|{failure}|{digest}",
-            rank as u8
-        ))
+        Self(format!("{}|{instant}|{failure}|{digest}", rank as u8))
     }
 
     /// The sortable text.
@@ -78,6 +83,7 @@ mod tests {
     fn each_part_decides_where_those_before_it_are_equal() {
         let ascending = [
             key("2026-08-07T13:13:09Z", "9", State::Pending, "ff"),
+            key("2026-08-07T13:13:08Z", "9", State::Superseded, "00"),
             key("2026-08-07T13:12:02Z", "9", State::Success, "00"),
             key("2026-08-07T13:13:02Z", "", State::Success, "00"),
             key("2026-08-07T13:13:02Z", "99", State::Success, "00"),

@@ -14,6 +14,8 @@ pub enum State {
     Success,
     /// The cluster could not apply the commit, or it is not healthy.
     Failure,
+    /// The cluster went on to a newer commit while it was working on this one.
+    Superseded,
 }
 
 impl State {
@@ -23,6 +25,7 @@ impl State {
             Self::Pending => "pending",
             Self::Success => "success",
             Self::Failure => "failure",
+            Self::Superseded => "superseded",
         }
     }
 }

@@ -11,4 +11,5 @@ mod order;
 mod outages;
 mod rejected;
 mod statuses;
+mod superseded;
 mod world;

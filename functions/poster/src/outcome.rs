@@ -1,7 +1,8 @@
 //! What an answer of the host means for a status. Pure.
 
 use jiff::Timestamp;
-use shared::item::StatusItem;
+use shared::State;
+use shared::item::{StatusItem, UNKNOWN_COMMIT};
 
 use crate::host::PostError;
 
@@ -23,9 +24,6 @@ const LONGEST_HOLD_MILLIS: i64 = 30 * 60_000;
 const LAST_ERROR_CHARS: usize = 120;
 /// Posts of a held credential are spread over this time when the hold ends.
 pub const SPREAD_MILLIS: i64 = 20_000;
-
-/// How a status ends that the host does not know the commit of.
-pub const UNKNOWN_COMMIT: &str = "unknown-commit";
 
 /// What is written down about a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,6 +152,26 @@ pub fn outcome(item: &StatusItem, error: &PostError, now: Timestamp) -> (Record,
     }
 }
 
+/// Posts on one context and commit after which only what people act on is still posted. GitHub takes 1,000
+/// (<https://docs.github.com/en/rest/commits/statuses#create-a-commit-status>), and counts answers that never reached us
+/// too; a pipeline of GitLab takes as many jobs as its operator says.
+const POSTS_BEFORE_SPARING: u32 = 900;
+
+/// Whether a post would be wasted: many were made, and it is no turn from green to red or from red to green.
+pub fn is_spared(item: &StatusItem) -> bool {
+    use State::{Failure, Success};
+    let turns = match &item.posted {
+        None => true,
+        Some(posted) => {
+            matches!(
+                (posted.state, item.desired.state),
+                (Success, Failure) | (Failure, Success)
+            )
+        }
+    };
+    item.posts >= POSTS_BEFORE_SPARING && !turns
+}
+
 /// How long a refused credential rests after `holds` holds in a row before this one.
 pub fn hold_millis(holds: u32) -> i64 {
     doubled(FIRST_HOLD_MILLIS, holds, LONGEST_HOLD_MILLIS)
@@ -179,9 +197,9 @@ pub fn cut(text: &str) -> String {
 pub(crate) mod tests {
     use super::*;
     use crate::host::refusal;
-    use shared::item::{Desired, due_shard};
+    use shared::OrderKey;
+    use shared::item::{Desired, Posted, due_shard};
     use shared::message::StatusKey;
-    use shared::{OrderKey, State};
 
     /// A status of `*/apps/podinfo` in cluster `dev`, on a commit of `github.com/acme/fleet`.
     pub(crate) fn item() -> StatusItem {
@@ -378,6 +396,37 @@ pub(crate) mod tests {
             error: Some("refused (forbidden): said".into()),
         };
         assert_eq!(after(0, &error), (parked, None));
+    }
+
+    #[test]
+    fn near_the_hosts_limit_only_turns_between_green_and_red_are_posted() {
+        use State::{Failure, Pending, Success};
+        let posted = |state| {
+            Some(Posted {
+                state,
+                reason: "x".into(),
+                rev: 1,
+                at: 0,
+            })
+        };
+        for (shown, wanted, spared) in [
+            (posted(Success), Failure, false),
+            (posted(Failure), Success, false),
+            (posted(Failure), Failure, true),
+            (posted(Pending), Pending, true),
+            (posted(Pending), Success, true),
+            (None, Success, false),
+        ] {
+            let mut item = StatusItem {
+                posted: shown.clone(),
+                posts: POSTS_BEFORE_SPARING,
+                ..item()
+            };
+            item.desired.state = wanted;
+            assert_eq!(is_spared(&item), spared, "{shown:?} {wanted}");
+            item.posts -= 1;
+            assert!(!is_spared(&item));
+        }
     }
 
     #[test]

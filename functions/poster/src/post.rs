@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use shared::ErrorChain;
-use shared::item::StatusItem;
+use shared::item::{NEAR_STATUS_LIMIT, StatusItem};
 use shared::message::StatusKey;
 
 use crate::credentials::{Credentials, NoCredential};
-use crate::host::{CommitStatus, Hosts, PostError};
+use crate::host::{CommitStatus, Hosts, PostError, refusal};
 use crate::outcome::{self, Counts, Hold, Record, Retry, SPREAD_MILLIS, backoff};
 use crate::pace::Pace;
 use crate::ports::{
@@ -121,6 +121,20 @@ where
                 });
             }
         }
+        if outcome::is_spared(item) {
+            tracing::warn!(
+                commit.repository = %item.key.repository(),
+                commit.sha = %item.key.sha(),
+                status.context = %item.context,
+                status.posts = item.posts,
+                outcome = NEAR_STATUS_LIMIT,
+                "near what the host takes on one context: only turns between green and red are still posted"
+            );
+            return Ok(Record::Ended {
+                reason: NEAR_STATUS_LIMIT,
+                error: None,
+            });
+        }
         match self.targets.of(item, (self.clock)()).await? {
             Ok(target) => self.post(item, &target, deadline).await,
             Err(record) => Ok(record),
@@ -184,7 +198,9 @@ where
             .hosts
             .post(&credential, &status, time_for_post(asked, deadline, now), now)
             .await;
-        if let Err(PostError::Unauthorized(_)) = &answer {
+        if let Err(error) = &answer
+            && may_be_the_credential(error)
+        {
             // The secret may have been mended since it was read.
             match self
                 .credentials
@@ -263,6 +279,16 @@ where
             claim_until: None,
             error,
         })
+    }
+}
+
+/// Whether another credential might get another answer: a host that does not let us see a repository says that there is
+/// none.
+fn may_be_the_credential(error: &PostError) -> bool {
+    match error {
+        PostError::Unauthorized(_) => true,
+        PostError::Permanent { reason, .. } => matches!(*reason, refusal::FORBIDDEN | refusal::NOT_FOUND),
+        _ => false,
     }
 }
 

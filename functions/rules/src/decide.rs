@@ -5,9 +5,6 @@ use shared::{OrderKey, State};
 
 use crate::verdict::{SkipReason, Verdict};
 
-/// Why a status ended whose commit the host does not know: only another state tries again.
-pub const UNKNOWN_COMMIT: &str = "unknown-commit";
-
 /// What an event says about a status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Incoming {
@@ -77,7 +74,7 @@ pub fn decide(item: Option<&StatusItem>, incoming: &Incoming) -> Decision {
     if item.due.is_some() {
         return Decision::Touch(Verdict::Waiting);
     }
-    if item.is_posted() || item.ended.as_deref() == Some(UNKNOWN_COMMIT) {
+    if item.is_posted() || item.has_ended() {
         return Decision::Touch(Verdict::Unchanged);
     }
     // It ended without a post for a reason that no longer holds: a rule or Provider was gone and is back.
@@ -87,7 +84,7 @@ pub fn decide(item: Option<&StatusItem>, incoming: &Incoming) -> Decision {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use shared::item::Posted;
+    use shared::item::{NEAR_STATUS_LIMIT, Posted, UNKNOWN_COMMIT};
     use shared::message::StatusKey;
 
     pub(crate) fn incoming(second: u32, state: State, reason: &str) -> Incoming {
@@ -272,6 +269,12 @@ pub(crate) mod tests {
             (
                 "unknown commit, same state",
                 Some(ended(UNKNOWN_COMMIT)),
+                later_success.clone(),
+                Touch(Verdict::Unchanged),
+            ),
+            (
+                "near the host's limit, same state",
+                Some(ended(NEAR_STATUS_LIMIT)),
                 later_success.clone(),
                 Touch(Verdict::Unchanged),
             ),

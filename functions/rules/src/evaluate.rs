@@ -185,6 +185,7 @@ pub(crate) mod tests {
                 event_metadata: Default::default(),
                 report_progress: true,
                 trust_commit_annotation: false,
+                on_superseded: Default::default(),
             },
         }
     }

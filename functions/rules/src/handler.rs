@@ -4,20 +4,24 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use shared::item::{Desired, NO_PROVIDER, StatusItem, due_shard, secret_name, status_pk};
-use shared::kinds::{ObjectName, Provider, Reference, Scope};
+use shared::kinds::{EventSeverity, ObjectName, OnSuperseded, Provider, Reference, Scope};
 use shared::message::{EventMessage, PostHint, StatusKey};
-use shared::{ErrorChain, OrderKey, Repository};
+use shared::order::instant;
+use shared::{ErrorChain, OrderKey, Rank, Repository, State};
 
 use crate::context::{context, context_key};
 use crate::decide::{Hint, Incoming};
 use crate::description::describe;
 use crate::evaluate::{CompiledRule, Wanted, evaluate};
 use crate::lookup::{Candidate, FoundProvider, Lookup};
-use crate::ports::{HintQueue, RuleStore, StatusStore, Unavailable, Unreadable};
+use crate::ports::{FirstSeen, HintQueue, RuleStore, StatusStore, Unavailable, Unreadable};
 use crate::verdict::{SkipReason, Verdict};
 
 /// Time one message may need at worst; with less left before the deadline no further one is begun.
 const TIME_FOR_ONE: SignedDuration = SignedDuration::from_secs(5);
+
+/// Digits of a commit in a description, as hosts show them.
+const SHORT_SHA: usize = 7;
 
 /// What the handler works with.
 pub struct Deps<R, S, H, C> {
@@ -169,11 +173,17 @@ where
             return Ok(());
         }
     };
-    let (draft, incoming) = draft(message, reference, compiled, &target, &wanted);
-    let written = deps
-        .statuses
-        .apply(&draft, &incoming, now.as_millisecond())
-        .await?;
+    let (mut draft, mut incoming) = draft(message, reference, compiled, &target, &wanted);
+    let millis = now.as_millisecond();
+    let written = match deps.statuses.apply_known(&draft, &incoming, millis).await? {
+        Some(written) => written,
+        None => {
+            if closes_superseded(compiled) {
+                supersede(deps, message, &mut draft, &mut incoming, millis).await?;
+            }
+            deps.statuses.create(&draft, &incoming, millis).await?
+        }
+    };
     log(
         message,
         Some(reference),
@@ -182,6 +192,70 @@ where
     );
     if written.hint == Hint::Send {
         hint(deps, &draft.key, written.rev, written.claims).await;
+    }
+    Ok(())
+}
+
+/// Whether a rule leaves pending statuses, and wants them closed.
+fn closes_superseded(compiled: &CompiledRule) -> bool {
+    let spec = &compiled.rule.spec;
+    spec.on_superseded == OnSuperseded::Close
+        && spec.report_progress
+        && spec.event_severity == EventSeverity::Info
+}
+
+/// The object reports a commit for the first time: closes what it left pending on the one before, or, if this is an old
+/// commit whose event comes late, says so instead of pending. Before the status is written, so that a crash in between
+/// does it again.
+async fn supersede<R, S, H, C>(
+    deps: &Deps<R, S, H, C>,
+    message: &EventMessage,
+    draft: &mut StatusItem,
+    incoming: &mut Incoming,
+    now: i64,
+) -> Result<(), Unavailable>
+where
+    S: StatusStore,
+    H: HintQueue,
+{
+    let event = &message.event;
+    let version = &event.involved_object.resource_version;
+    let superseded = |by: &str| Incoming {
+        order_key: OrderKey::new(
+            Rank::Superseded,
+            event.timestamp,
+            version,
+            State::Superseded,
+            &message.id,
+        ),
+        event_id: message.id.clone(),
+        desired: Desired {
+            state: State::Superseded,
+            reason: event.reason.clone(),
+            description: format!("superseded by {}", by.get(..SHORT_SHA).unwrap_or(by)),
+            only_clears: false,
+        },
+    };
+    match deps
+        .statuses
+        .first_seen(draft, &instant(event.timestamp, version), now)
+        .await?
+    {
+        FirstSeen::Newest {
+            previous: Some(previous),
+        } => {
+            let closing = superseded(draft.key.sha());
+            if let Some(written) = deps.statuses.supersede(&previous, &closing, now).await? {
+                log_superseded(message, &draft.rule, &previous, draft.key.sha(), written.rev);
+                hint(deps, &previous, written.rev, written.claims).await;
+            }
+        }
+        FirstSeen::SupersededBy(newer) if incoming.desired.state == State::Pending => {
+            *incoming = superseded(newer.as_str());
+            draft.order_key = incoming.order_key.clone();
+            draft.desired = incoming.desired.clone();
+        }
+        FirstSeen::Newest { previous: None } | FirstSeen::SupersededBy(_) => {}
     }
     Ok(())
 }
@@ -334,6 +408,24 @@ fn log(
     );
 }
 
+fn log_superseded(message: &EventMessage, rule: &Reference, key: &StatusKey, by: &str, rev: u64) {
+    tracing::info!(
+        event.id = %message.id,
+        event.cluster = %message.cluster,
+        rule = %rule,
+        commit.repository = key.repository(),
+        commit.sha = key.sha(),
+        status.context = %key.sk,
+        status.state = State::Superseded.as_str(),
+        status.rev = rev,
+        superseded.by = by,
+        outcome = "changed",
+        "{} on {}: was pending, superseded by {by}",
+        key.sk,
+        key.sha(),
+    );
+}
+
 fn log_no_rule(message: &EventMessage) {
     let object = &message.event.involved_object;
     tracing::info!(
@@ -420,13 +512,18 @@ mod tests {
     }
 
     impl StatusStore for &World {
-        async fn apply(&self, draft: &StatusItem, _: &Incoming, _: i64) -> Result<Written, Unavailable> {
+        async fn apply_known(
+            &self,
+            draft: &StatusItem,
+            _: &Incoming,
+            _: i64,
+        ) -> Result<Option<Written>, Unavailable> {
             self.clock.fetch_add(self.slow, Ordering::Relaxed);
             if self.unwritable.iter().any(|name| draft.object.ends_with(name)) {
                 return Err(down());
             }
             self.applied.lock().unwrap().push(draft.clone());
-            Ok(Written {
+            Ok(Some(Written {
                 verdict: if self.idle {
                     Verdict::Unchanged
                 } else {
@@ -435,7 +532,24 @@ mod tests {
                 hint: if self.idle { Hint::None } else { Hint::Send },
                 rev: 7,
                 claims: 2,
-            })
+            }))
+        }
+
+        async fn create(&self, _: &StatusItem, _: &Incoming, _: i64) -> Result<Written, Unavailable> {
+            panic!("every status of these tests is known")
+        }
+
+        async fn first_seen(&self, _: &StatusItem, _: &str, _: i64) -> Result<FirstSeen, Unavailable> {
+            panic!("every status of these tests is known")
+        }
+
+        async fn supersede(
+            &self,
+            _: &StatusKey,
+            _: &Incoming,
+            _: i64,
+        ) -> Result<Option<Written>, Unavailable> {
+            panic!("every status of these tests is known")
         }
     }
 

@@ -5,8 +5,8 @@ use std::future::Future;
 
 use shared::item::{ClusterItem, StatusItem};
 use shared::kinds::{ObjectName, Provider, Scope};
-use shared::message::QueueMessage;
-use shared::{CommitStatusRule, InvolvedObject};
+use shared::message::{QueueMessage, StatusKey};
+use shared::{CommitSha, CommitStatusRule, InvolvedObject};
 
 use crate::decide::{Hint, Incoming};
 use crate::verdict::Verdict;
@@ -87,16 +87,69 @@ pub struct Written {
     pub claims: u32,
 }
 
+/// What is known of an object when it reports a commit for the first time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FirstSeen {
+    /// It is the newest; the status it left on the commit before, if there was one.
+    Newest {
+        /// See above.
+        previous: Option<StatusKey>,
+    },
+    /// It reported a newer one already.
+    SupersededBy(CommitSha),
+}
+
 /// Writes desired statuses to the `statuses` table.
-pub trait StatusStore {
-    /// Applies an event to a status, by [`crate::decide::decide`] on the item as it is when it is written. `draft` is
-    /// the item as it would be created; its order, event and desired state are the event's. Times in milliseconds.
-    fn apply(
+pub trait StatusStore: Sync {
+    /// Applies an event to a status there is, by [`crate::decide::decide`] on the item as it is when it is written. `None`
+    /// if there is no such status yet. `draft` is the item as it would be created; its order, event and desired state are
+    /// the event's. Times in milliseconds.
+    fn apply_known(
+        &self,
+        draft: &StatusItem,
+        incoming: &Incoming,
+        now: i64,
+    ) -> impl Future<Output = Result<Option<Written>, Unavailable>> + Send;
+
+    /// Creates a status; one that came to be meanwhile is treated as by [`StatusStore::apply_known`].
+    fn create(
         &self,
         draft: &StatusItem,
         incoming: &Incoming,
         now: i64,
     ) -> impl Future<Output = Result<Written, Unavailable>> + Send;
+
+    /// Applies an event to a status, known or not.
+    fn apply(
+        &self,
+        draft: &StatusItem,
+        incoming: &Incoming,
+        now: i64,
+    ) -> impl Future<Output = Result<Written, Unavailable>> + Send {
+        async move {
+            match self.apply_known(draft, incoming, now).await? {
+                Some(written) => Ok(written),
+                None => self.create(draft, incoming, now).await,
+            }
+        }
+    }
+
+    /// Remembers that the object of `draft` reported its commit to its rule, at `instant`. Saying so again changes
+    /// nothing and has the same answer.
+    fn first_seen(
+        &self,
+        draft: &StatusItem,
+        instant: &str,
+        now: i64,
+    ) -> impl Future<Output = Result<FirstSeen, Unavailable>> + Send;
+
+    /// Applies an event to a status if that is pending, and to no other. `None` if it is not.
+    fn supersede(
+        &self,
+        key: &StatusKey,
+        incoming: &Incoming,
+        now: i64,
+    ) -> impl Future<Output = Result<Option<Written>, Unavailable>> + Send;
 }
 
 /// Tells the poster where to look.

@@ -67,6 +67,7 @@ fn request(status: &CommitStatus<'_>) -> HostRequest {
                 State::Pending => "INPROGRESS",
                 State::Success => "SUCCESSFUL",
                 State::Failure => "FAILED",
+                State::Superseded => "STOPPED",
             },
             // Upstream's kind and name would be the same for every cluster.
             "name": cut(status.context, MAX_NAME_CHARS),
@@ -209,6 +210,7 @@ mod tests {
             (State::Pending, "INPROGRESS"),
             (State::Success, "SUCCESSFUL"),
             (State::Failure, "FAILED"),
+            (State::Superseded, "STOPPED"),
         ] {
             let request = posted("https://bitbucket.org/o/r", |s| s.state = state);
             assert_eq!(request.body["state"], word);

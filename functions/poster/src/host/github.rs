@@ -40,6 +40,8 @@ fn request(status: &CommitStatus<'_>) -> HostRequest {
             State::Pending => "pending",
             State::Success => "success",
             State::Failure => "failure",
+            // GitHub has no word for it; `error` is neither green nor the cluster's verdict.
+            State::Superseded => "error",
         },
         "description": cut(status.description, MAX_DESCRIPTION_CHARS),
         "context": cut(status.context, MAX_CONTEXT_CHARS),
@@ -208,6 +210,7 @@ mod tests {
             (State::Pending, "pending"),
             (State::Success, "success"),
             (State::Failure, "failure"),
+            (State::Superseded, "error"),
         ] {
             assert_eq!(
                 posted("https://github.com/o/r", |s| s.state = state).body["state"],

@@ -31,6 +31,7 @@ fn request(status: &CommitStatus<'_>) -> HostRequest {
             State::Pending => "pending",
             State::Success => "success",
             State::Failure => "failed",
+            State::Superseded => "canceled",
         },
         "name": cut(status.context, MAX_CHARS),
         "description": cut(status.description, MAX_CHARS),
@@ -101,6 +102,7 @@ fn shows(shown: &str, wanted: State) -> bool {
         ),
         State::Success => shown == "success",
         State::Failure => shown == "failed",
+        State::Superseded => shown == "canceled",
     }
 }
 
@@ -205,6 +207,7 @@ mod tests {
             (State::Pending, "pending"),
             (State::Success, "success"),
             (State::Failure, "failed"),
+            (State::Superseded, "canceled"),
         ] {
             assert_eq!(
                 posted("https://gitlab.com/o/r", |s| s.state = state).body["state"],

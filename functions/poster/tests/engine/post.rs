@@ -110,6 +110,24 @@ async fn a_success_with_nothing_to_clear_ends_without_a_call() {
 }
 
 #[tokio::test]
+async fn near_the_hosts_limit_a_failure_of_another_kind_is_not_worth_a_post() {
+    let world = World::new().await;
+    let mut item = world.due("dev/x", Failure);
+    item.posts = 900;
+    item.posted = posted(Failure, 1);
+    item.desired.reason = "AnotherKind".into();
+    world.put_status(&item).await;
+
+    let ended = work_on(&world, &world.deps(), &item.key).await;
+
+    assert_eq!(
+        (ended.ended.as_deref(), ended.due),
+        (Some("near-status-limit"), None)
+    );
+    assert!(world.posts().await.is_empty());
+}
+
+#[tokio::test]
 async fn a_change_during_the_post_is_posted_after_it() {
     let world = World::new().await;
     let item = world.due("dev/x", Failure);
@@ -158,6 +176,31 @@ async fn a_mended_secret_is_read_once_more_and_posted_with() {
     assert_eq!(tokens, ["token-one", "token-one", "token-two"]);
     assert_eq!(world.secrets.reads.load(Ordering::Relaxed), 2);
     assert_eq!(world.credential(CREDENTIAL).await.unwrap().holds, 0);
+}
+
+#[tokio::test]
+async fn a_credential_without_the_right_is_read_once_more_before_the_status_is_parked() {
+    let world = World::new().await;
+    let deps = world.deps();
+    let [before, after, parked] = ["before", "after", "parked"].map(|context| world.due(context, Success));
+    for item in [&before, &after, &parked] {
+        world.put_status(item).await;
+    }
+    work_on(&world, &deps, &before.key).await;
+    world.secrets.set("token-two");
+    world.host_answers([answer(403), ResponseTemplate::new(201), answer(403)]);
+
+    assert!(work_on(&world, &deps, &after.key).await.is_posted());
+    let parked = work_on(&world, &deps, &parked.key).await;
+
+    let tokens: Vec<String> = world
+        .posts()
+        .await
+        .into_iter()
+        .map(|(_, _, token)| token)
+        .collect();
+    assert_eq!(tokens, ["token-one", "token-one", "token-two", "token-two"]);
+    assert_eq!(parked.parked.as_deref(), Some("forbidden"));
 }
 
 #[tokio::test]

@@ -397,6 +397,7 @@ pub(crate) fn reason(state: State) -> &'static str {
     match state {
         State::Pending => "Progressing",
         State::Success => "ReconciliationSucceeded",
+        State::Superseded => "HealthCheckCanceled",
         State::Failure => "HealthCheckFailed",
     }
 }

@@ -7,11 +7,11 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 use shared::State;
-use shared::item::{PK, SK, STATUS_LIFETIME_SECONDS, StatusItem, due_shard, names_in};
+use shared::item::{ObjectItem, PK, SK, STATUS_LIFETIME_SECONDS, StatusItem, due_shard, names_in, object_pk};
 use shared::message::StatusKey;
 
 use crate::decide::{Decision, Hint, Incoming, decide};
-use crate::ports::{StatusStore, Unavailable, Written};
+use crate::ports::{FirstSeen, StatusStore, Unavailable, Written};
 use crate::verdict::{SkipReason, Verdict};
 
 /// When the sweeper sends the hint of a change whose own hint was lost.
@@ -104,7 +104,7 @@ impl StatusesTable {
         self.send(builder).await
     }
 
-    async fn create(&self, item: &StatusItem) -> Result<Outcome, Unavailable> {
+    async fn put(&self, item: &StatusItem) -> Result<Outcome, Unavailable> {
         let attributes: Item =
             serde_dynamo::to_item(item).map_err(Unavailable::to("write a desired status as an item"))?;
         let result = self
@@ -218,18 +218,137 @@ impl StatusesTable {
 }
 
 impl StatusStore for StatusesTable {
-    async fn apply(&self, draft: &StatusItem, incoming: &Incoming, now: i64) -> Result<Written, Unavailable> {
-        let mut seen = match self.touch_if_unchanged(&draft.key, incoming, now).await? {
+    async fn apply_known(
+        &self,
+        draft: &StatusItem,
+        incoming: &Incoming,
+        now: i64,
+    ) -> Result<Option<Written>, Unavailable> {
+        match self.touch_if_unchanged(&draft.key, incoming, now).await? {
             Outcome::Done(item) => {
                 let item = read(item)?;
                 let verdict = match item.posted {
                     Some(_) => Verdict::Unchanged,
                     None => Verdict::Skipped(SkipReason::Severity),
                 };
-                return Ok(written(verdict, Hint::None, &item));
+                Ok(Some(written(verdict, Hint::None, &item)))
             }
-            Outcome::Refused(item) => item.map(read).transpose()?,
+            Outcome::Refused(None) => Ok(None),
+            Outcome::Refused(Some(item)) => self
+                .settle(draft, incoming, Some(read(item)?), now)
+                .await
+                .map(Some),
+        }
+    }
+
+    async fn create(
+        &self,
+        draft: &StatusItem,
+        incoming: &Incoming,
+        now: i64,
+    ) -> Result<Written, Unavailable> {
+        self.settle(draft, incoming, None, now).await
+    }
+
+    async fn first_seen(
+        &self,
+        draft: &StatusItem,
+        instant: &str,
+        now: i64,
+    ) -> Result<FirstSeen, Unavailable> {
+        let action = "remember an object's newest commit";
+        let pk = object_pk(&draft.cluster, &draft.object);
+        let rule = draft.rule.to_string();
+        // On the first commit there is no status before it, and a copy of nothing is an error.
+        let first =
+            "SET #newest = :newest, #status = :status, #order_key = :order_key, #expires_at = :expires_at";
+        let next = format!("{first}, #previous = #status");
+        let status: AttributeValue =
+            serde_dynamo::to_attribute_value(&draft.key).map_err(Unavailable::to(action))?;
+        let write = async |update: &str, condition: &str| {
+            let builder = self
+                .update(
+                    &StatusKey {
+                        pk: pk.clone(),
+                        sk: rule.clone(),
+                    },
+                    update,
+                    condition,
+                )
+                .expression_attribute_values(":newest", text(draft.key.sha()))
+                .expression_attribute_values(":status", status.clone())
+                .expression_attribute_values(":order_key", text(instant))
+                .expression_attribute_values(":expires_at", number(expires_at(now)));
+            self.send(builder).await
         };
+        let newer = "#order_key < :order_key AND #newest <> :newest";
+        let item = match write(&next, newer).await? {
+            Outcome::Refused(None) => match write(first, "attribute_not_exists(#pk)").await? {
+                // Another event of the object came first; its message and ours are of one group, so it is ours again.
+                Outcome::Refused(item) => item,
+                Outcome::Done(item) => Some(item),
+            },
+            Outcome::Refused(item) => item,
+            Outcome::Done(item) => Some(item),
+        };
+        let Some(item) = item else {
+            return Ok(FirstSeen::Newest { previous: None });
+        };
+        let item: ObjectItem =
+            serde_dynamo::from_item(item).map_err(Unavailable::to("understand an object's item"))?;
+        Ok(if item.newest.as_str() == draft.key.sha() {
+            FirstSeen::Newest {
+                previous: item.previous,
+            }
+        } else {
+            FirstSeen::SupersededBy(item.newest)
+        })
+    }
+
+    async fn supersede(
+        &self,
+        key: &StatusKey,
+        incoming: &Incoming,
+        now: i64,
+    ) -> Result<Option<Written>, Unavailable> {
+        let update = "SET #order_key = :order_key, #event_id = :event_id, #desired = :desired, \
+                      #rev = #rev + :one, #due = :due, #due_at = :due_at, #attempts = :zero, #claims = :zero \
+                      REMOVE #parked, #ended, #expires_at, #last_error, #unknown_commits";
+        let condition = "#desired.#state = :pending AND #order_key < :order_key";
+        let desired = serde_dynamo::to_attribute_value(&incoming.desired)
+            .map_err(Unavailable::to("write a desired status as an item"))?;
+        let builder = self
+            .update(key, update, condition)
+            .expression_attribute_values(":order_key", text(incoming.order_key.as_str()))
+            .expression_attribute_values(":event_id", text(&incoming.event_id))
+            .expression_attribute_values(":desired", desired)
+            .expression_attribute_values(":pending", text(State::Pending.as_str()))
+            .expression_attribute_values(":due", text(&due_shard(key)))
+            .expression_attribute_values(":due_at", number(now + FIRST_ATTEMPT_MILLIS))
+            .expression_attribute_values(":one", number(1))
+            .expression_attribute_values(":zero", number(0));
+        match self.send(builder).await? {
+            Outcome::Done(item) => Ok(Some(written(Verdict::Changed, Hint::Send, &read(item)?))),
+            Outcome::Refused(Some(item)) => {
+                let item = read(item)?;
+                // Closed by an earlier delivery of the same event, whose hint may be lost.
+                let again = item.event_id == incoming.event_id && item.is_due();
+                Ok(again.then(|| written(Verdict::Duplicate, Hint::Send, &item)))
+            }
+            Outcome::Refused(None) => Ok(None),
+        }
+    }
+}
+
+impl StatusesTable {
+    /// Decides and writes until a write goes through. `seen`: the item as it was last read.
+    async fn settle(
+        &self,
+        draft: &StatusItem,
+        incoming: &Incoming,
+        mut seen: Option<StatusItem>,
+        now: i64,
+    ) -> Result<Written, Unavailable> {
         for _ in 0..ROUNDS {
             let decision = decide(seen.as_ref(), incoming);
             let (outcome, verdict, hint) = match (decision, &seen) {
@@ -253,7 +372,7 @@ impl StatusStore for StatusesTable {
                         ..draft.clone()
                     };
                     (
-                        self.create(&remembered).await?,
+                        self.put(&remembered).await?,
                         Verdict::Skipped(SkipReason::Severity),
                         Hint::None,
                     )
@@ -263,7 +382,7 @@ impl StatusStore for StatusesTable {
                         due_at: Some(now + FIRST_ATTEMPT_MILLIS),
                         ..draft.clone()
                     };
-                    (self.create(&created).await?, Verdict::Changed, Hint::Send)
+                    (self.put(&created).await?, Verdict::Changed, Hint::Send)
                 }
             };
             match outcome {

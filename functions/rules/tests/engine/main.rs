@@ -4,4 +4,5 @@
 
 mod rules_table;
 mod statuses_table;
+mod superseded;
 mod world;

@@ -191,7 +191,7 @@ async fn one_wrong_document_applies_nothing() {
     let error = operator.says("apply -f - --all-clusters", &wrong).await.error();
     insta::assert_snapshot!(error, @r"
     1 mistake in the files, so nothing was done; correct what follows and run the command again
-    stdin:25:3: spec.prefx: unknown field; did you mean `prefix`? expected one of providerRef, eventSeverity, trustCommitAnnotation, eventSources, prefix, inclusionList, exclusionList, suspend, summary, eventMetadata, reportProgress
+    stdin:25:3: spec.prefx: unknown field; did you mean `prefix`? expected one of providerRef, eventSeverity, trustCommitAnnotation, eventSources, prefix, inclusionList, exclusionList, suspend, summary, eventMetadata, reportProgress, onSuperseded
     ");
     let said = operator.says("get commitstatuses", "").await.ok();
     assert_eq!((said.out.as_str(), said.err.as_str()), ("", "nothing applied\n"));

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use regex::Regex;
-use shared::kinds::{ANY_NAME, CommitStatusSpec, EventSeverity, EventSource, KUSTOMIZATION, LocalReference};
+use shared::kinds::{
+    ANY_NAME, CommitStatusSpec, EventSeverity, EventSource, KUSTOMIZATION, LocalReference, OnSuperseded,
+};
 
 use super::decode::{Field, Findings, suggest};
 use crate::names::{check_label, check_subdomain};
@@ -56,6 +58,8 @@ pub(super) fn decode(spec: &Field<'_>, findings: &mut Findings<'_>) -> Option<Co
     let metadata = fields.optional("eventMetadata");
     let event_metadata = metadata.map_or_else(BTreeMap::new, |field| event_metadata(&field, findings));
     let report_progress = boolean_or(fields.optional("reportProgress"), true, findings);
+    let on_superseded = fields.optional("onSuperseded");
+    let on_superseded = on_superseded.map_or(Some(OnSuperseded::Close), |field| superseded(&field, findings));
     fields.finish(findings);
 
     Some(CommitStatusSpec {
@@ -70,6 +74,7 @@ pub(super) fn decode(spec: &Field<'_>, findings: &mut Findings<'_>) -> Option<Co
         event_metadata,
         report_progress: report_progress?,
         trust_commit_annotation: trust_commit_annotation?,
+        on_superseded: on_superseded?,
     })
 }
 
@@ -110,6 +115,18 @@ fn severity(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<EventSever
                 findings,
                 format!("no severity; {}", suggest(other, &["info", "error"])),
             );
+            None
+        }
+    }
+}
+
+fn superseded(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<OnSuperseded> {
+    match field.string(findings)? {
+        "close" => Some(OnSuperseded::Close),
+        "leave" => Some(OnSuperseded::Leave),
+        other => {
+            let known = suggest(other, &["close", "leave"]);
+            field.mistake(findings, format!("no way to treat a pending status; {known}"));
             None
         }
     }

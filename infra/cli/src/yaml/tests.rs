@@ -167,6 +167,11 @@ fn each_impossible_value_of_a_rule_says_what_was_expected() {
             "a.yaml:9:18: spec.eventSeverity: no severity; did you mean `error`? expected one of info, error",
         ),
         (
+            "onSuperseded: closed",
+            "a.yaml:9:17: spec.onSuperseded: no way to treat a pending status; did you mean `close`? expected one of close, \
+             leave",
+        ),
+        (
             "reportProgress: 1",
             "a.yaml:9:19: spec.reportProgress: expected true or false, found the number 1",
         ),
@@ -208,7 +213,7 @@ fn each_impossible_value_of_a_rule_says_what_was_expected() {
             "suspended: true",
             "a.yaml:9:3: spec.suspended: unknown field; did you mean `suspend`? expected one of \
           providerRef, eventSeverity, trustCommitAnnotation, eventSources, prefix, inclusionList, exclusionList, \
-          suspend, summary, eventMetadata, reportProgress",
+          suspend, summary, eventMetadata, reportProgress, onSuperseded",
         ),
         (
             "suspend: true\nsuspend: false",
