@@ -43,7 +43,7 @@ impl StatusesTable {
         values: Vec<(&str, AttributeValue)>,
     ) -> Result<Outcome, Unavailable> {
         let condition = if same_rev {
-            "#claim_until = :claim AND (#rev = :rev OR attribute_exists(#pk))"
+            "#claim_until = :claim AND #rev = :rev"
         } else {
             "#claim_until = :claim"
         };
