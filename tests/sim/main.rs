@@ -1,0 +1,118 @@
+//! Never lost, never out of order, never twice: the real handlers in a simulated world where everything may fail at
+//! every call. A seed decides all of it; `SIM_SEED=… cargo test -p flow-tests --test sim` lives through one again, and
+//! `SIM_SEEDS=…` says how many there are.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod check;
+mod history;
+mod host;
+mod queue;
+mod run;
+mod sched;
+mod story;
+mod table;
+mod watch;
+mod world;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use history::History;
+use run::{Outcome, run};
+use sched::{Fault, Plan};
+use story::smallest;
+
+/// Histories of a plain test run.
+const SEEDS: u64 = 40;
+/// Histories lived through side by side.
+const THREADS: u64 = 2;
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "who repeats a seed says so in the environment"
+)]
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|value| value.parse().unwrap())
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(future)
+}
+
+#[test]
+fn whatever_fails_the_host_shows_the_newest_state_and_was_told_no_more_often_than_it_changed() {
+    let seeds = match number("SIM_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("SIM_SEEDS").unwrap_or(SEEDS),
+    };
+    let next = AtomicU64::new(seeds.start);
+    let (calls, posts) = (AtomicU64::new(0), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds.end {
+                        break;
+                    }
+                    let history = History::draw(seed);
+                    let outcome = block_on(run(&format!("seed-{seed}"), seed, &history));
+                    calls.fetch_add(outcome.calls, Ordering::Relaxed);
+                    posts.fetch_add(outcome.posts as u64, Ordering::Relaxed);
+                    if !outcome.violations.is_empty() {
+                        // The others need not go on.
+                        next.store(u64::MAX / 2, Ordering::Relaxed);
+                        panic!("{}", block_on(smallest(seed, history, outcome)));
+                    }
+                }
+            });
+        }
+    });
+    println!(
+        "{} histories, {} calls, {} posts",
+        seeds.end - seeds.start,
+        calls.into_inner(),
+        posts.into_inner()
+    );
+}
+
+#[test]
+fn a_seed_repeats_exactly() {
+    for seed in [1, 2, 3] {
+        let history = History::draw(seed);
+        let name = format!("repeated-{seed}");
+        let [first, second] = [(); 2].map(|()| block_on(run(&name, seed, &history)));
+        assert_eq!(first.story, second.story);
+        assert_eq!(first.calls, second.calls);
+    }
+}
+
+#[test]
+fn every_single_call_of_a_short_history_may_fail_or_crash() {
+    let live = |call, fault| -> (History, Outcome) {
+        let mut history = History::short();
+        history.plan = Plan {
+            exactly: Some((call, fault)),
+            ..Plan::default()
+        };
+        let outcome = block_on(run("every-call", 0, &history));
+        (history, outcome)
+    };
+    let (_, whole) = live(0, Fault::None);
+    assert_eq!(whole.violations, [""; 0], "{:#?}", whole.story);
+    assert_eq!(whole.posts, 3);
+    for call in 1..=whole.calls {
+        for fault in Fault::EVERY {
+            let (history, outcome) = live(call, fault);
+            assert_eq!(
+                outcome.violations, [""; 0],
+                "call {call} {fault:?}: {:#?}\n{:#?}",
+                outcome.story, history.events
+            );
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What must never happen on the way, seen from outside: in what the poster writes and in what it posts.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+/// What an invocation of the poster was seen to do.
+#[derive(Debug, Default)]
+struct Seen {
+    /// The changes it claimed, by context key.
+    claimed: HashMap<String, u64>,
+    /// When it last reserved a slot.
+    reserved: u64,
+}
+
+/// The watcher.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    invocations: HashMap<u64, Seen>,
+    writes: u64,
+    /// The write that holds the credential.
+    held: Option<(u64, i64)>,
+    pub(crate) violations: Vec<String>,
+}
+
+fn number(value: &Value) -> Option<i64> {
+    value["N"].as_str()?.parse().ok()
+}
+
+impl Watch {
+    /// A write of the poster took effect.
+    pub(crate) fn wrote(&mut self, invocation: u64, request: &Value, answer: &Value) {
+        self.writes += 1;
+        let update = request["UpdateExpression"].as_str().unwrap_or_default();
+        let seen = self.invocations.entry(invocation).or_default();
+        let pk = request["Key"]["pk"]["S"].as_str().unwrap_or_default();
+        if pk.starts_with("credential#") {
+            if update.contains("#next_slot") {
+                seen.reserved = self.writes;
+            } else if update.starts_with("REMOVE") {
+                self.held = None;
+            } else if let Some(until) = number(&request["ExpressionAttributeValues"][":until"]) {
+                self.held = Some((self.writes, until));
+            }
+        } else if request["ReturnValues"] == "ALL_OLD" {
+            let sk = request["Key"]["sk"]["S"].as_str().unwrap_or_default();
+            let rev = number(&answer["Attributes"]["rev"]).unwrap_or(0);
+            seen.claimed
+                .insert(format!("{pk} {sk}"), u64::try_from(rev).unwrap());
+        }
+    }
+
+    /// A post begins. `posted` is the change the table says was recorded last.
+    pub(crate) fn posts(&mut self, invocation: u64, key: &str, posted: u64, now: i64) {
+        let seen = self.invocations.entry(invocation).or_default();
+        match seen.claimed.get(key) {
+            None => self
+                .violations
+                .push(format!("{key} is posted by one that did not claim it")),
+            Some(claimed) if *claimed < posted => self.violations.push(format!(
+                "{key}: a post of change {claimed} began after change {posted} was recorded"
+            )),
+            Some(_) => {}
+        }
+        if let Some((write, until)) = self.held
+            && until > now
+            && write < seen.reserved
+        {
+            self.violations.push(format!(
+                "{key}: a post with a credential that is held until {until}"
+            ));
+        }
+    }
+
+    /// An invocation ended well that was told to wait.
+    pub(crate) fn must_hold(&mut self, until: i64) {
+        if self.held.is_none_or(|(_, held)| held < until) {
+            self.violations.push(format!(
+                "the host said to wait until {until}, and no hold says so"
+            ));
+        }
+    }
+}
