@@ -100,7 +100,7 @@ pub enum FirstSeen {
 }
 
 /// Writes desired statuses to the `statuses` table.
-pub trait StatusStore: Sync {
+pub trait StatusStore {
     /// Applies an event to a status there is, by [`crate::decide::decide`] on the item as it is when it is written. `None`
     /// if there is no such status yet. `draft` is the item as it would be created; its order, event and desired state are
     /// the event's. Times in milliseconds.
@@ -118,21 +118,6 @@ pub trait StatusStore: Sync {
         incoming: &Incoming,
         now: i64,
     ) -> impl Future<Output = Result<Written, Unavailable>> + Send;
-
-    /// Applies an event to a status, known or not.
-    fn apply(
-        &self,
-        draft: &StatusItem,
-        incoming: &Incoming,
-        now: i64,
-    ) -> impl Future<Output = Result<Written, Unavailable>> + Send {
-        async move {
-            match self.apply_known(draft, incoming, now).await? {
-                Some(written) => Ok(written),
-                None => self.create(draft, incoming, now).await,
-            }
-        }
-    }
 
     /// Remembers that the object of `draft` reported its commit to its rule, at `instant`. Saying so again changes
     /// nothing and has the same answer.

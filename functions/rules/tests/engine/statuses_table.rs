@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use proptest::prelude::*;
 use rules::adapters::StatusesTable;
 use rules::decide::{Hint, Incoming};
-use rules::ports::{StatusStore, Written};
+use rules::ports::Written;
 use rules::verdict::{SkipReason, Verdict};
 use serde_json::json;
 use shared::State;
@@ -15,7 +15,7 @@ use shared::item::{Posted, StatusItem, due_shard, parked_shard};
 use shared::message::StatusKey;
 
 use crate::world::{
-    EXPIRES, Item, NOW, World, draft, event, failure, key, pending, posted, quiet, record_of, success,
+    Apply, EXPIRES, Item, NOW, World, draft, event, failure, key, pending, posted, quiet, record_of, success,
 };
 
 const REPOSITORY: &str = "github.com/acme/fleet";

@@ -10,7 +10,7 @@ use shared::message::StatusKey;
 use shared::order::instant;
 use shared::{OrderKey, Rank, State};
 
-use crate::world::{NOW, World, draft};
+use crate::world::{Apply, NOW, World, draft};
 
 const OLD: &str = "a1afe267b54f38b46b487f6e938a6fd508278c07";
 const NEW: &str = "5394cb7f48332b2de7c17dd8b8384bbc84b7e738";

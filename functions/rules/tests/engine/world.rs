@@ -11,7 +11,9 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use cli::local_instance::dynamodb_client;
 use cli::store::{create_tables, rules_table, statuses_table};
 use dynoxide::Database;
+use rules::adapters::StatusesTable;
 use rules::decide::Incoming;
+use rules::ports::{StatusStore, Unavailable, Written};
 use serde::Serialize;
 use serde_json::{Value, json};
 use shared::item::{Desired, Posted, StatusItem, due_shard, status_pk};
@@ -343,5 +345,25 @@ pub(crate) fn posted(key: &StatusKey, incoming: &Incoming) -> StatusItem {
         posts: 1,
         expires_at: Some(1),
         ..draft(key, incoming)
+    }
+}
+
+/// What the handler does where nothing is superseded.
+pub(crate) trait Apply {
+    /// Applies an event to a status, known or not.
+    fn apply(
+        &self,
+        draft: &StatusItem,
+        incoming: &Incoming,
+        now: i64,
+    ) -> impl Future<Output = Result<Written, Unavailable>> + Send;
+}
+
+impl Apply for StatusesTable {
+    async fn apply(&self, draft: &StatusItem, incoming: &Incoming, now: i64) -> Result<Written, Unavailable> {
+        match self.apply_known(draft, incoming, now).await? {
+            Some(written) => Ok(written),
+            None => self.create(draft, incoming, now).await,
+        }
     }
 }
