@@ -86,6 +86,9 @@ pub struct StatusItem {
     /// Times the host did not know the commit since the last change.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub unknown_commits: u32,
+    /// The last change that has an end: it was posted, parked or ended, and the changes before it with it.
+    #[serde(default)]
+    pub settled: u64,
     /// Posts the host took.
     #[serde(default)]
     pub posts: u32,
@@ -102,6 +105,9 @@ pub struct StatusItem {
     pub cluster: String,
     /// The object it is about: `Kustomization/apps/podinfo`.
     pub object: String,
+    /// Another object that writes the same context on this commit, as [`StatusItem::writer`] has it; the last one seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rival: Option<String>,
     /// When DynamoDB may forget it, in seconds; absent while something is due or parked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<i64>,
@@ -151,6 +157,26 @@ impl StatusItem {
                 .is_some_and(|posted| self.desired.says_the_same(posted.state, &posted.reason))
     }
 
+    /// How many changes before the newest one end with it: nobody needs to see them any more.
+    pub fn coalesced(&self) -> u64 {
+        // Items from before this was kept know only what was posted.
+        let settled = self
+            .settled
+            .max(self.posted.as_ref().map_or(0, |posted| posted.rev));
+        self.rev.saturating_sub(settled + 1)
+    }
+
+    /// Full name of the object it is about: `dev/Kustomization/apps/podinfo`.
+    pub fn writer(&self) -> String {
+        format!("{}/{}", self.cluster, self.object)
+    }
+
+    /// Whether the host may show it as pending, by what is recorded.
+    pub fn may_show_pending(&self) -> bool {
+        let posted = self.posted.as_ref();
+        self.unsure || posted.is_some_and(|posted| posted.state == State::Pending)
+    }
+
     /// Whether it ended for good: the same state again changes nothing.
     pub fn has_ended(&self) -> bool {
         matches!(self.ended.as_deref(), Some(UNKNOWN_COMMIT | NEAR_STATUS_LIMIT))
@@ -191,9 +217,6 @@ pub struct ObjectItem {
     pub status: StatusKey,
     /// Where the event stands that told of it first: [`crate::order::instant`].
     pub order_key: String,
-    /// Status of the commit before it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub previous: Option<StatusKey>,
     /// When DynamoDB may forget it, in seconds.
     pub expires_at: i64,
 }
@@ -243,7 +266,7 @@ pub struct ProviderItem {
     pub applied_at: String,
 }
 
-/// Pace and holds of one credential.
+/// Pace, holds and lease of one credential.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CredentialItem {
     /// [`credential_pk`].
@@ -262,6 +285,16 @@ pub struct CredentialItem {
     /// When the steady pace allows the next post; milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_slot: Option<i64>,
+    /// Until when a poster has the credential for itself, where the host wants one post at a time; milliseconds. It also
+    /// tells this lease from any other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub busy_until: Option<i64>,
+    /// How often the interval between posts was doubled, for the host said that they come too fast.
+    #[serde(default)]
+    pub slowed: u32,
+    /// When the last hold for that ended, and with it the pace began to recover; milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slowed_at: Option<i64>,
 }
 
 /// Partition of all clusters.
@@ -363,6 +396,31 @@ mod tests {
             })
             .collect();
         assert_eq!(shards.len(), usize::from(DUE_SHARDS));
+    }
+
+    #[test]
+    fn changes_that_have_an_end_are_not_coalesced() {
+        let key = serde_json::json!({"pk": "github.com/a/b@0", "sk": "dev/x"});
+        let coalesced = |rev: u64, settled: u64, posted: Option<u64>| {
+            let mut item = serde_json::json!({
+                "pk": key["pk"], "sk": key["sk"], "commit7": "0", "context": "dev/x",
+                "desired": {"state": "success", "reason": "x", "description": "x"},
+                "order_key": "2", "event_id": "0", "rev": rev, "rule": "dev/apps/x",
+                "provider": {"namespace": "apps", "name": "x"}, "credential": "x", "cluster": "dev", "object": "x",
+            });
+            if settled > 0 {
+                item["settled"] = settled.into();
+            }
+            if let Some(rev) = posted {
+                item["posted"] = serde_json::json!({"state": "failure", "reason": "x", "rev": rev, "at": 0});
+            }
+            serde_json::from_value::<StatusItem>(item).unwrap().coalesced()
+        };
+        assert_eq!(coalesced(1, 0, None), 0);
+        assert_eq!(coalesced(3, 0, None), 2);
+        assert_eq!(coalesced(5, 3, Some(2)), 1, "3 ended without a post");
+        assert_eq!(coalesced(5, 0, Some(2)), 2, "as before `settled` was kept");
+        assert_eq!(coalesced(2, 2, Some(2)), 0, "posted once more");
     }
 
     #[test]

@@ -4,9 +4,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod binaries;
+mod collisions;
+mod dead_letters;
 mod demo;
 mod events;
 mod host;
+mod operations;
 mod order;
 mod outages;
 mod rejected;

@@ -1,4 +1,8 @@
-//! Commits an object left for a newer one.
+//! Commits an object left for a newer one, and what a deleted rule left.
+
+use cli::commands::Terminal;
+use cli::commands::delete::{DeleteArgs, KindArg, run};
+use cli::commands::scope::ScopeArgs;
 
 use super::events::{SHA, WireEvent, build_failed, progressing, succeeded};
 use super::world::{World, rule_yaml};
@@ -131,4 +135,108 @@ async fn the_same_events_again_post_nothing() {
         world.event("dev", event.clone()).await;
     }
     assert_eq!(told(&world), posts);
+}
+
+impl World {
+    /// `commitstatus delete commitstatus podinfo -n apps --all-clusters`.
+    async fn delete_with_the_tool(&self) -> String {
+        let args = DeleteArgs {
+            kind: Some(KindArg::Commitstatus),
+            name: Some("podinfo".into()),
+            paths: Vec::new(),
+            recursive: false,
+            namespace: Some("apps".into()),
+            scope: ScopeArgs {
+                cluster: None,
+                all_clusters: true,
+            },
+        };
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let terminal = &mut Terminal {
+            input: &mut std::io::empty(),
+            input_is_terminal: false,
+            out: &mut out,
+            out_is_terminal: false,
+            err: &mut err,
+        };
+        run(&args, &self.store, self.now(), terminal).await.unwrap();
+        String::from_utf8(err).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn what_a_deleted_rule_left_pending_is_closed_once() {
+    let world = World::new().await;
+    world.event("dev", progressing().at(0)).await;
+    world.event("prod", succeeded().at(10)).await;
+    world.event("prod", on_old(progressing()).at(0)).await;
+    let before = told(&world);
+
+    // Of `prod` the old commit was closed when it came: it was superseded.
+    let said = world.delete_with_the_tool().await;
+    assert_eq!(said, "1 pending status will be closed within two minutes\n");
+    world.minutes(3).await;
+
+    let closed = [before, vec![post(SHA, "error", "rule deleted")]].concat();
+    assert_eq!(told(&world), closed);
+
+    // No rule takes the result.
+    world.event("dev", succeeded().at(300)).await;
+    world.minutes(3).await;
+    assert_eq!(told(&world), closed);
+
+    // A rule that is back does.
+    world.apply("*", &rule_yaml("podinfo", "")).await;
+    world.event("dev", progressing().at(600)).await;
+    world.event("dev", succeeded().at(660)).await;
+    let last = post(SHA, "success", "reconciliation succeeded");
+    assert_eq!(told(&world), [closed, vec![last]].concat());
+}
+
+#[tokio::test]
+async fn what_a_deleted_rule_left_pending_waits_for_a_host_that_is_away() {
+    let world = World::new().await;
+    world.event("dev", progressing().at(0)).await;
+    world.host.answer_always(Some(super::host::Reply::new(503, "")));
+    world.event("dev", succeeded().at(10)).await;
+    world.delete_with_the_tool().await;
+    world.minutes(5).await;
+    world.host.answer_always(None);
+
+    world.minutes(20).await;
+
+    let last = told(&world).pop().unwrap();
+    assert_eq!(last, post(SHA, "error", "rule deleted"));
+    let status = world.status(SHA).await;
+    assert!(status.is_posted() && status.due.is_none() && status.ended.is_none());
+}
+
+#[tokio::test]
+async fn without_its_provider_what_a_deleted_rule_left_ends_quietly() {
+    let world = World::new().await;
+    world.event("dev", progressing().at(0)).await;
+    world.delete_with_the_tool().await;
+    let sources = [cli::yaml::Source {
+        name: "test.yaml".into(),
+        text: world.provider_yaml(),
+    }];
+    let provider = cli::yaml::identify(&sources, None).unwrap();
+    let scope = shared::Scope::AllClusters;
+    world.store.delete(&scope, &provider).await.unwrap();
+
+    world.minutes(3).await;
+
+    let ended = world.status(SHA).await.ended;
+    assert_eq!(ended.as_deref(), Some("skipped(provider-gone)"));
+    assert_eq!(told(&world).len(), 1);
+
+    // With the Provider back, deleting the rule again closes it.
+    world.apply("*", &world.provider_yaml()).await;
+    let rule = shared::kinds::Reference {
+        scope,
+        name: shared::kinds::ObjectName::new("apps", "podinfo"),
+    };
+    world.store.close_pending(&[rule], world.now()).await.unwrap();
+    world.minutes(3).await;
+    assert_eq!(told(&world)[1..], [post(SHA, "error", "rule deleted")]);
 }

@@ -106,6 +106,7 @@ type Rules = rules::handler::Deps<rules::adapters::RulesTable, rules::adapters::
 type Poster = poster::post::Deps<
     poster::adapters::StatusesTable,
     poster::adapters::CredentialsTable,
+    poster::adapters::Timer,
     poster::adapters::RulesTable,
     local::ports::Secrets,
     TimeFn,
@@ -188,7 +189,10 @@ impl World {
             },
             poster: poster::post::Deps {
                 statuses: poster::adapters::StatusesTable::new(dynamodb.clone(), statuses_name.clone()),
-                pacer: poster::adapters::CredentialsTable::new(dynamodb.clone(), statuses_name.clone()),
+                pacer: poster::pacer::Pacer::new(
+                    poster::adapters::CredentialsTable::new(dynamodb.clone(), statuses_name.clone()),
+                    poster::adapters::Timer,
+                ),
                 targets: poster::target::Targets::new(poster::adapters::RulesTable::new(
                     dynamodb.clone(),
                     rules_name,

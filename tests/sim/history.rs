@@ -1,7 +1,4 @@
-//! What happened in the clusters, as the seed draws it, and what the host must show in the end. The latter is written
-//! from the specification and shares no code with the functions.
-
-use std::collections::BTreeMap;
+//! What happens in the clusters and to the service, as the seed draws it.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -17,14 +14,26 @@ const INTERVAL: i64 = 10 * MINUTE;
 const MANY_RECEIVES: u32 = 1_000;
 /// With so few some messages become dead letters.
 const FEW_RECEIVES: u32 = 2;
+/// What is older than this is refused on receipt.
+pub(crate) const OLDEST_MILLIS: i64 = 24 * HOUR * 1000;
+
+/// The Git hosts, each with rules of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Kind {
+    #[default]
+    GitHub,
+    GitLab,
+    Bitbucket,
+}
 
 /// An event of a cluster.
 #[derive(Debug, Clone)]
 pub(crate) struct SimEvent {
     pub(crate) cluster: String,
     pub(crate) object: String,
-    pub(crate) sha: String,
-    pub(crate) kind: Kind,
+    /// Number of the commit among those of the object, from the oldest.
+    pub(crate) commit: usize,
+    pub(crate) says: Says,
     /// Seconds since the start.
     pub(crate) second: i64,
     pub(crate) version: u64,
@@ -34,14 +43,14 @@ pub(crate) struct SimEvent {
 
 /// What an event says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum Says {
     Progressing,
     BuildFailed,
     HealthCheckFailed,
     Succeeded,
 }
 
-impl Kind {
+impl Says {
     fn fixture(self) -> &'static str {
         match self {
             Self::Progressing => {
@@ -56,24 +65,24 @@ impl Kind {
             }
         }
     }
+}
 
-    fn state(self) -> &'static str {
-        match self {
-            Self::Progressing => "pending",
-            Self::BuildFailed | Self::HealthCheckFailed => "failure",
-            Self::Succeeded => "success",
-        }
-    }
+/// The commit of that number.
+pub(crate) fn sha(commit: usize) -> String {
+    // No two begin with the same seven digits.
+    format!("{:07x}{:033x}", 0x0ab_cde0 + commit, 0xfeed)
 }
 
 impl SimEvent {
-    pub(crate) fn body(&self) -> String {
-        let mut body: Value = serde_json::from_str(self.kind.fixture()).unwrap();
+    /// As notification-controller writes it. `number` is the event's own, so that it is known again.
+    pub(crate) fn body(&self, number: usize) -> String {
+        let mut body: Value = serde_json::from_str(self.says.fixture()).unwrap();
         let timestamp = Timestamp::from_second(START + self.second).unwrap();
         body["timestamp"] = json!(format!("{timestamp:.0}"));
+        body["message"] = json!(number.to_string());
         body["involvedObject"]["name"] = json!(self.object);
         body["involvedObject"]["resourceVersion"] = json!(self.version.to_string());
-        body["metadata"]["revision"] = json!(format!("main@sha1:{}", self.sha));
+        body["metadata"]["revision"] = json!(format!("main@sha1:{}", sha(self.commit)));
         body.to_string()
     }
 
@@ -82,21 +91,62 @@ impl SimEvent {
     }
 }
 
+/// The rule all objects are under.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SimRule {
+    /// `eventSeverity: error`.
+    pub(crate) errors_only: bool,
+    /// `reportProgress`.
+    pub(crate) progress: bool,
+    /// `onSuperseded: close`.
+    pub(crate) closes: bool,
+}
+
+impl Default for SimRule {
+    fn default() -> Self {
+        Self {
+            errors_only: false,
+            progress: true,
+            closes: true,
+        }
+    }
+}
+
+/// What an operator does to the rule for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Meddling {
+    Suspended,
+    Deleted,
+}
+
+/// From when to when the rule is not as it should be; milliseconds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Window {
+    pub(crate) from: i64,
+    pub(crate) to: i64,
+    pub(crate) meddling: Meddling,
+}
+
 /// A whole history.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct History {
+    pub(crate) kind: Kind,
+    pub(crate) rule: SimRule,
     pub(crate) events: Vec<SimEvent>,
     pub(crate) outages: Vec<Outage>,
     pub(crate) accidents: u32,
     /// When the host takes another token, and when the secret is mended; milliseconds.
-    pub(crate) rotations: Vec<(i64, i64)>,
+    pub(crate) tokens: Vec<(i64, i64)>,
+    /// When the root key is replaced, and when all clusters have their new keys; milliseconds.
+    pub(crate) roots: Vec<(i64, i64)>,
+    pub(crate) windows: Vec<Window>,
     pub(crate) plan: Plan,
     pub(crate) max_receives: u32,
     /// One batch in so many is delivered twice; 0 for none.
     pub(crate) delivered_twice: u32,
 }
 
-fn millis(second: i64) -> i64 {
+pub(crate) fn millis(second: i64) -> i64 {
     (START + second) * 1000
 }
 
@@ -106,53 +156,75 @@ fn long_or_short(rng: &mut fastrand::Rng, longest: i64) -> i64 {
     exponent.exp() as i64 + 1
 }
 
+/// When an event is sent: mostly at once, some late, some again, now and then a day later by somebody who kept it.
+fn draw_sent(rng: &mut fastrand::Rng, second: i64) -> Vec<i64> {
+    let first = millis(second)
+        + match rng.u32(..10) {
+            0 => rng.i64(0..20 * MINUTE) * 1000,
+            1..=3 => rng.i64(0..30_000),
+            _ => rng.i64(0..2_000),
+        };
+    let mut sent = vec![first];
+    match rng.u32(..36) {
+        0..=2 => sent.push(first + rng.i64(0..5_000)),
+        3..=5 => sent.push(first + rng.i64(0..2 * HOUR * 1000)),
+        6 => sent.push(first + OLDEST_MILLIS + rng.i64(0..HOUR * 1000)),
+        _ => {}
+    }
+    sent
+}
+
 fn draw_object(rng: &mut fastrand::Rng, cluster: usize, object: usize, events: &mut Vec<SimEvent>) {
     let mut second = rng.i64(0..MINUTE);
     let mut version = rng.u64(1..200);
-    let mut at = |rng: &mut fastrand::Rng, kind, commit: usize, second: i64| {
-        version += rng.u64(0..3);
-        let first = millis(second)
-            + match rng.u32(..10) {
-                0 => rng.i64(0..20 * MINUTE) * 1000,
-                1..=3 => rng.i64(0..30_000),
-                _ => rng.i64(0..2_000),
-            };
-        let mut sent = vec![first];
-        if rng.u32(..6) == 0 {
-            let later = if rng.bool() { 5_000 } else { 2 * HOUR * 1000 };
-            sent.push(first + rng.i64(0..later));
-        }
-        events.push(SimEvent {
-            cluster: format!("c{cluster}"),
-            object: format!("app{object}"),
-            sha: format!("{:040x}", 0x00ab_cdef_0000_u64 + commit as u64),
-            kind,
-            second,
-            version,
-            sent,
-        });
-    };
     for commit in 0..rng.usize(1..=3) {
+        // Whatever is said about another commit is another version.
+        version += 1;
         for round in 0..rng.usize(1..=3) {
+            let mut at = |rng: &mut fastrand::Rng, says, second: i64| {
+                version += rng.u64(0..3);
+                events.push(SimEvent {
+                    cluster: format!("c{cluster}"),
+                    object: format!("app{object}"),
+                    commit,
+                    says,
+                    second,
+                    version,
+                    sent: draw_sent(rng, second),
+                });
+            };
             if round == 0 || rng.u32(..3) == 0 {
-                at(rng, Kind::Progressing, commit, second);
+                at(rng, Says::Progressing, second);
                 second += rng.i64(0..20);
             }
             for _ in 0..rng.usize(0..=1) {
                 let failed = if rng.bool() {
-                    Kind::BuildFailed
+                    Says::BuildFailed
                 } else {
-                    Kind::HealthCheckFailed
+                    Says::HealthCheckFailed
                 };
-                at(rng, failed, commit, second);
+                at(rng, failed, second);
                 second += rng.i64(0..3) * rng.i64(0..60);
             }
             if rng.u32(..4) != 0 {
-                at(rng, Kind::Succeeded, commit, second);
+                at(rng, Says::Succeeded, second);
             }
             second += if rng.bool() { rng.i64(0..MINUTE) } else { INTERVAL };
         }
     }
+}
+
+/// Times one after the other, each with what follows it, all apart by `rest` at least.
+fn draw_pairs(rng: &mut fastrand::Rng, most: usize, last: i64, longest: i64, rest: i64) -> Vec<(i64, i64)> {
+    let mut free = 0;
+    let mut pairs = Vec::new();
+    for _ in 0..rng.usize(0..=most) {
+        let from = free + rng.i64(0..=last);
+        let to = from + long_or_short(rng, longest);
+        free = to + rest;
+        pairs.push((millis(from), millis(to)));
+    }
+    pairs
 }
 
 impl History {
@@ -165,6 +237,22 @@ impl History {
                 draw_object(&mut rng, cluster, object, &mut events);
             }
         }
+        let kind = [Kind::GitHub, Kind::GitHub, Kind::GitLab, Kind::Bitbucket][rng.usize(..4)];
+        let rule = match rng.u32(..6) {
+            0 => SimRule {
+                errors_only: true,
+                ..SimRule::default()
+            },
+            1 => SimRule {
+                progress: false,
+                ..SimRule::default()
+            },
+            2 => SimRule {
+                closes: false,
+                ..SimRule::default()
+            },
+            _ => SimRule::default(),
+        };
         let last = events.iter().map(|event| event.second).max().unwrap_or(0);
         let outages = (0..rng.usize(0..=2))
             .map(|_| {
@@ -177,12 +265,15 @@ impl History {
                 }
             })
             .collect();
-        let rotations = (0..rng.usize(0..=1))
-            .map(|_| {
-                let from = millis(rng.i64(0..=last));
-                (from, from + long_or_short(&mut rng, 3 * HOUR) * 1000)
-            })
-            .collect();
+        let tokens = draw_pairs(&mut rng, 1, last, 3 * HOUR, 0);
+        // A cluster gets its new key a minute after the root key was replaced at the soonest: by hand.
+        let roots = draw_pairs(&mut rng, 2, last, HOUR, 10 * MINUTE);
+        let roots = roots.into_iter().map(|(from, to)| (from, to + 60_000)).collect();
+        let windows = if rng.u32(..4) == 0 {
+            draw_windows(&mut rng, last, &mut events)
+        } else {
+            Vec::new()
+        };
         let plan = Plan {
             one_in: [0, 10, 25, 50][rng.usize(..4)],
             in_poster: rng.u32(0..=4),
@@ -190,10 +281,14 @@ impl History {
             exactly: None,
         };
         Self {
+            kind,
+            rule,
             events,
             outages,
             accidents: [0, 4, 10][rng.usize(..3)],
-            rotations,
+            tokens,
+            roots,
+            windows,
             plan,
             max_receives: if rng.u32(..4) == 0 {
                 FEW_RECEIVES
@@ -204,16 +299,22 @@ impl History {
         }
     }
 
-    /// A pending, a failure and the success, of one cluster.
+    /// One object, three commits one soon after the other; the last one fails and recovers.
     pub(crate) fn short() -> Self {
-        let kinds = [Kind::Progressing, Kind::HealthCheckFailed, Kind::Succeeded];
-        let events = kinds.into_iter().enumerate().map(|(number, kind)| {
+        let says = [
+            (0, Says::Progressing),
+            (1, Says::Progressing),
+            (2, Says::Progressing),
+            (2, Says::HealthCheckFailed),
+            (2, Says::Succeeded),
+        ];
+        let events = says.into_iter().enumerate().map(|(number, (commit, says))| {
             let second = number as i64 * 20;
             SimEvent {
                 cluster: "c0".into(),
                 object: "app0".into(),
-                sha: format!("{:040x}", 0x00ab_cdef_0000_u64),
-                kind,
+                commit,
+                says,
                 second,
                 version: number as u64 + 1,
                 sent: vec![millis(second)],
@@ -227,30 +328,40 @@ impl History {
     }
 }
 
-/// What a host must show for each commit and context, from the events the service has taken.
-pub(crate) fn expected<'a>(
-    taken: impl IntoIterator<Item = &'a SimEvent>,
-) -> BTreeMap<(String, String), &'static str> {
-    let mut newest: BTreeMap<(String, String), &SimEvent> = BTreeMap::new();
-    // A result outweighs progress; then time, then the object's version, and of two that are equal the failure.
-    let weight = |event: &SimEvent| {
-        let state = event.kind.state();
-        (
-            state != "pending",
-            event.second,
-            event.version,
-            state == "failure",
-        )
+/// Somebody suspends or deletes the rule for a while. When that is over every object is reconciled once more.
+fn draw_windows(rng: &mut fastrand::Rng, last: i64, events: &mut Vec<SimEvent>) -> Vec<Window> {
+    let windows: Vec<Window> = draw_pairs(rng, 2, last, HOUR, 5 * MINUTE)
+        .into_iter()
+        .map(|(from, to)| Window {
+            from,
+            to,
+            meddling: if rng.bool() {
+                Meddling::Suspended
+            } else {
+                Meddling::Deleted
+            },
+        })
+        .collect();
+    let Some(end) = windows.iter().map(|window| window.to).max() else {
+        return windows;
     };
-    for event in taken {
-        let key = (event.sha.clone(), event.context());
-        let best = newest.entry(key).or_insert(event);
-        if weight(event) > weight(best) {
-            *best = event;
+    let end = (end / 1000 - START).max(last) + 30 * MINUTE;
+    let mut newest: Vec<SimEvent> = Vec::new();
+    for event in events.iter() {
+        let same = |other: &&mut SimEvent| other.cluster == event.cluster && other.object == event.object;
+        match newest.iter_mut().find(same) {
+            Some(known) => *known = event.clone(),
+            None => newest.push(event.clone()),
         }
     }
-    newest
-        .into_iter()
-        .map(|(key, event)| (key, event.kind.state()))
-        .collect()
+    for event in newest {
+        events.push(SimEvent {
+            says: Says::Succeeded,
+            second: end,
+            version: event.version + 1,
+            sent: vec![millis(end)],
+            ..event
+        });
+    }
+    windows
 }

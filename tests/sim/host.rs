@@ -7,9 +7,11 @@ use std::sync::{Arc, Mutex, OnceLock};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
-use axum::http::Response;
-use serde_json::Value;
+use axum::http::{HeaderMap, Response};
+use serde_json::{Value, json};
 
+use super::history::Kind;
+use super::oracle::{Key, State};
 use super::queue::token;
 use super::sched::{Fault, Sched};
 use super::table::Table;
@@ -17,6 +19,8 @@ use super::watch::Watch;
 
 const PORT: u16 = 18_373;
 const LONGEST_BODY: usize = 1 << 16;
+/// As long as the Provider gives a post: what takes longer is given up.
+pub(crate) const LONGEST_POST_MILLIS: i64 = 15_000;
 /// The host asks to wait so many seconds at most.
 const LONGEST_WAIT_SECONDS: u32 = 900;
 
@@ -50,6 +54,7 @@ pub(crate) struct Shown {
 
 /// One repository.
 pub(crate) struct Host {
+    pub(crate) kind: Kind,
     pub(crate) sched: Arc<Sched>,
     pub(crate) table: Table,
     pub(crate) watch: Arc<Mutex<Watch>>,
@@ -57,9 +62,11 @@ pub(crate) struct Host {
     pub(crate) outages: Vec<Outage>,
     /// One call in so many has an accident; 0 for none.
     pub(crate) accidents: u32,
+    /// Times it may say that it does not know a commit: below the number after which one is given up.
+    pub(crate) unknown: Mutex<u32>,
     /// Generation of the token it accepts.
     pub(crate) token: Mutex<u32>,
-    pub(crate) shown: Mutex<BTreeMap<(String, String), Shown>>,
+    pub(crate) shown: Mutex<BTreeMap<Key, Shown>>,
     /// Instants it named, by invocation.
     pub(crate) named: Mutex<Vec<(u64, i64)>>,
 }
@@ -109,77 +116,190 @@ impl Server {
     }
 }
 
-fn reply(status: u16, wait_seconds: Option<i64>, body: &'static str) -> Response<Body> {
-    let mut response = Response::builder()
-        .status(status)
-        .header("content-type", "application/json");
-    if let Some(seconds) = wait_seconds {
-        response = response.header("retry-after", seconds.to_string());
-    }
-    response.body(Body::from(body)).unwrap()
+/// What the host answers.
+struct Reply {
+    status: u16,
+    /// It takes the post.
+    takes: bool,
+    wait_seconds: Option<i64>,
+    message: &'static str,
 }
 
-/// `/api/v3/repos/acme/{repository}/statuses/{sha}`
+impl Reply {
+    const fn taken() -> Self {
+        Self::new(201, "")
+    }
+
+    const fn new(status: u16, message: &'static str) -> Self {
+        Self {
+            status,
+            takes: status == 201,
+            wait_seconds: None,
+            message,
+        }
+    }
+
+    fn wait(self, seconds: i64) -> Self {
+        Self {
+            wait_seconds: Some(seconds),
+            ..self
+        }
+    }
+}
+
+fn respond(reply: &Reply, told: &str) -> Response<Body> {
+    let mut response = Response::builder()
+        .status(reply.status)
+        .header("content-type", "application/json");
+    if let Some(seconds) = reply.wait_seconds {
+        response = response.header("retry-after", seconds.to_string());
+    }
+    // Some proxies say too much.
+    let message = format!("{} {told}", reply.message);
+    let body = json!({ "message": message, "error": { "message": message } });
+    response.body(Body::from(body.to_string())).unwrap()
+}
+
+/// A post, whichever host it is for.
+struct Post {
+    repository: String,
+    key: Key,
+    state: String,
+    /// The token, with what stands before it.
+    authorization: String,
+}
+
+impl Post {
+    fn read(path: &str, headers: &HeaderMap, body: &Value) -> Self {
+        let path: Vec<&str> = path.split('/').collect();
+        let text = |name: &str| body[name].as_str().unwrap().to_owned();
+        let header = |name: &str| headers[name].to_str().unwrap().to_owned();
+        let (repository, sha, context, authorization) = match path[1..] {
+            ["api", "v3", "repos", "acme", repository, "statuses", sha] => {
+                (repository, sha, "context", header("authorization"))
+            }
+            ["api", "v4", "projects", project, "statuses", sha] => (
+                project.strip_prefix("acme%2F").unwrap(),
+                sha,
+                "name",
+                header("private-token"),
+            ),
+            [
+                "2.0",
+                "repositories",
+                "acme",
+                repository,
+                "commit",
+                sha,
+                "statuses",
+                "build",
+            ] => (repository, sha, "name", header("authorization")),
+            _ => panic!("no host has {path:?}"),
+        };
+        Self {
+            repository: repository.to_owned(),
+            key: (sha.to_owned(), text(context)),
+            state: text("state"),
+            authorization,
+        }
+    }
+}
+
 async fn answer(request: Request) -> Response<Body> {
-    let path: Vec<String> = request.uri().path().split('/').map(str::to_owned).collect();
-    let host = Server::get().repositories.lock().unwrap().get(&path[5]).cloned();
-    let authorization = request.headers()["authorization"].to_str().unwrap().to_owned();
-    let body = to_bytes(request.into_body(), LONGEST_BODY).await.unwrap();
+    let (parts, body) = request.into_parts();
+    let body = to_bytes(body, LONGEST_BODY).await.unwrap();
     let body: Value = serde_json::from_slice(&body).unwrap();
+    let post = Post::read(parts.uri.path(), &parts.headers, &body);
+    let host = Server::get()
+        .repositories
+        .lock()
+        .unwrap()
+        .get(&post.repository)
+        .cloned();
     match host {
-        Some(host) => host.answer(&path[5], &path[7], &authorization, &body).await,
+        Some(host) => host.answer(&post).await,
         // One that was given up: its history is over.
-        None => reply(503, None, "{}"),
+        None => respond(&Reply::new(503, ""), ""),
     }
 }
 
 impl Host {
-    async fn answer(&self, repository: &str, sha: &str, authorization: &str, body: &Value) -> Response<Body> {
-        let context = body["context"].as_str().unwrap().to_owned();
-        let state = body["state"].as_str().unwrap().to_owned();
-        let label = format!("posts {state} as {context} on {:.7}", sha);
+    async fn answer(&self, post: &Post) -> Response<Body> {
+        let (sha, context) = &post.key;
+        let label = format!("posts {} as {context} on {sha:.7}", post.state);
+        let sent = self.sched.clock.millis();
+        let is_late = || self.sched.clock.millis() - sent > LONGEST_POST_MILLIS;
         if self.sched.turn(format!("before it {label}"), false).await == Fault::CrashBefore {
             return self.sched.crash().await;
         }
+        if is_late() {
+            self.sched.tell(format!("host: {label}: lost on the way"));
+            self.sched.done();
+            return respond(&Reply::new(504, ""), "");
+        }
         let Some(current) = self.sched.current() else {
-            return reply(503, None, "{}");
+            return respond(&Reply::new(503, ""), "");
         };
         let now = self.sched.clock.millis();
-        let pk = format!("{}/acme/{repository}@{sha}", self.authority());
-        let posted = self.posted(&pk, &context);
+        let pk = format!("{}/acme/{}@{sha}", self.authority(), post.repository);
+        let posted = self.posted(&pk, context);
         let key = format!("{pk} {context}");
-        self.watch
-            .lock()
-            .unwrap()
-            .posts(current.invocation, &key, posted, now);
-        let (status, effect, wait) = self.decide(authorization, now);
-        let mut ambiguous = false;
-        if effect {
+        {
+            let mut watch = self.watch.lock().unwrap();
+            watch.posts(current.invocation, &key, posted, now);
+            if self.kind == Kind::GitHub {
+                watch.one_at_a_time(current.invocation, now, sent, |id| self.sched.is_alive(id));
+            }
+        }
+        let mut reply = self.decide(post, now);
+        if reply.takes {
             let mut shown = self.shown.lock().unwrap();
-            let shown = shown.entry((sha.to_owned(), context)).or_default();
-            shown.states.push((state, current.invocation));
-            ambiguous = status != 201;
-            shown.ambiguous += usize::from(ambiguous);
+            let shown = shown.entry(post.key.clone()).or_default();
+            shown.states.push((post.state.clone(), current.invocation));
         }
         self.sched.tell(format!(
-            "host: Poster#{} {label}: {status}{}",
+            "host: Poster#{} {label}: {}{}",
             current.invocation,
-            if ambiguous { ", but taken" } else { "" },
+            reply.status,
+            if reply.takes && reply.status != 201 {
+                ", but taken"
+            } else {
+                ""
+            },
         ));
         self.sched.done();
         // A crash here is one after the post.
         if self.sched.turn(format!("after it {label}"), false).await != Fault::None {
             return self.sched.crash().await;
         }
-        if let Some(seconds) = wait {
-            // Counted from the answer, or a little before it.
-            self.named
+        if is_late() {
+            self.sched.tell(format!("host: {label}: the answer was lost"));
+            reply = Reply {
+                takes: reply.takes,
+                ..Reply::new(504, "")
+            };
+        }
+        if reply.takes && reply.status != 201 {
+            self.shown
                 .lock()
                 .unwrap()
-                .push((current.invocation, now + seconds * 1000));
+                .entry(post.key.clone())
+                .or_default()
+                .ambiguous += 1;
+        }
+        self.watch.lock().unwrap().answered(current.invocation);
+        if let Some(seconds) = reply.wait_seconds {
+            // Counted from when the answer arrives.
+            let until = self.sched.clock.millis() + seconds * 1000;
+            self.named.lock().unwrap().push((current.invocation, until));
         }
         self.sched.done();
-        reply(status, wait, r#"{"message":"simulated"}"#)
+        let told = if reply.status == 201 {
+            ""
+        } else {
+            &post.authorization
+        };
+        respond(&reply, told)
     }
 
     fn authority(&self) -> &'static str {
@@ -187,8 +307,13 @@ impl Host {
     }
 
     /// The change the table says was posted.
-    fn posted(&self, pk: &str, sk: &str) -> u64 {
-        let request = serde_json::json!({
+    fn posted(&self, pk: &str, context: &str) -> u64 {
+        let sk = match self.kind {
+            // The one that takes contexts for the same whatever their case.
+            Kind::GitHub => context.to_lowercase(),
+            Kind::GitLab | Kind::Bitbucket => context.to_owned(),
+        };
+        let request = json!({
             "TableName": self.statuses, "ConsistentRead": true, "Key": { "pk": { "S": pk }, "sk": { "S": sk } },
         });
         let (_, answer) = self.table.serve("GetItem", &request.to_string());
@@ -197,34 +322,71 @@ impl Host {
         rev.parse().unwrap()
     }
 
-    /// Status, whether it takes the post, and how many seconds it asks to wait.
-    fn decide(&self, authorization: &str, now: i64) -> (u16, bool, Option<i64>) {
-        if authorization != format!("Bearer {}", token(*self.token.lock().unwrap())) {
-            return (401, false, None);
+    fn decide(&self, post: &Post, now: i64) -> Reply {
+        let token = token(*self.token.lock().unwrap());
+        let authorization = match self.kind {
+            Kind::GitLab => token,
+            Kind::GitHub | Kind::Bitbucket => format!("Bearer {token}"),
+        };
+        if post.authorization != authorization {
+            return Reply::new(401, "Bad credentials");
         }
+        let mute = Reply {
+            takes: true,
+            ..Reply::new(502, "Bad gateway")
+        };
         let trouble = self
             .outages
             .iter()
             .find(|outage| (outage.from..outage.to).contains(&now));
         if let Some(outage) = trouble {
             return match outage.trouble {
-                Trouble::Down => (503, false, None),
-                Trouble::Mute => (502, true, None),
+                Trouble::Down => Reply::new(503, "Unavailable"),
+                Trouble::Mute => mute,
                 Trouble::Limited => {
                     let left = (outage.to - now) / 1000 + 1;
-                    (429, false, Some(left.min(i64::from(LONGEST_WAIT_SECONDS))))
+                    Reply::new(429, "Too many requests").wait(left.min(i64::from(LONGEST_WAIT_SECONDS)))
                 }
             };
         }
         if self.accidents > 0 && self.sched.below(self.accidents) == 0 {
             let seconds = i64::from(self.sched.below(LONGEST_WAIT_SECONDS)) + 1;
-            return match self.sched.below(4) {
-                0 => (500, false, None),
-                1 => (502, true, None),
-                2 => (429, false, Some(seconds)),
-                _ => (403, false, Some(seconds)),
+            return match self.sched.below(6) {
+                0 => Reply::new(500, "Oops"),
+                1 => mute,
+                2 => Reply::new(429, "Too many requests").wait(seconds),
+                3 => Reply::new(403, "You have exceeded a secondary rate limit").wait(seconds),
+                4 => Reply::new(409, "Another update to this commit status is in progress"),
+                _ => self.does_not_know_the_commit(),
             };
         }
-        (201, true, None)
+        match self.kind {
+            Kind::GitLab => self.transition(post),
+            Kind::GitHub | Kind::Bitbucket => Reply::taken(),
+        }
+    }
+
+    fn does_not_know_the_commit(&self) -> Reply {
+        let mut left = self.unknown.lock().unwrap();
+        if *left == 0 {
+            return Reply::new(500, "Oops");
+        }
+        *left -= 1;
+        match self.kind {
+            Kind::GitHub => Reply::new(422, "No commit found for SHA"),
+            Kind::GitLab => Reply::new(404, "404 Commit Not Found"),
+            Kind::Bitbucket => Reply::new(404, "Commit not found"),
+        }
+    }
+
+    /// GitLab knows no way from pending to pending.
+    fn transition(&self, post: &Post) -> Reply {
+        let pending = State::Pending.word(self.kind);
+        let shown = self.shown.lock().unwrap();
+        let shows = shown.get(&post.key).and_then(|shown| shown.states.last());
+        if post.state == pending && shows.is_some_and(|(state, _)| state == pending) {
+            return Reply::new(400, "Cannot transition status via :enqueue from :pending");
+        }
+        Reply::taken()
     }
 }

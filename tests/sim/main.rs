@@ -7,6 +7,9 @@
 mod check;
 mod history;
 mod host;
+mod logs;
+mod oracle;
+mod permutations;
 mod queue;
 mod run;
 mod sched;
@@ -36,11 +39,13 @@ fn number(name: &str) -> Option<u64> {
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap()
-        .block_on(future)
+    thread_local! {
+        static RUNTIME: tokio::runtime::Runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+    }
+    RUNTIME.with(|runtime| runtime.block_on(future))
 }
 
 #[test]
@@ -91,20 +96,22 @@ fn a_seed_repeats_exactly() {
     }
 }
 
-#[test]
-fn every_single_call_of_a_short_history_may_fail_or_crash() {
+/// The short history with a fault at each of its calls, one at a time.
+fn at_every_call(max_receives: u32) {
     let live = |call, fault| -> (History, Outcome) {
         let mut history = History::short();
+        history.max_receives = max_receives;
         history.plan = Plan {
             exactly: Some((call, fault)),
             ..Plan::default()
         };
-        let outcome = block_on(run("every-call", 0, &history));
+        let outcome = block_on(run(&format!("every-call-{max_receives}"), 0, &history));
         (history, outcome)
     };
     let (_, whole) = live(0, Fault::None);
     assert_eq!(whole.violations, [""; 0], "{:#?}", whole.story);
-    assert_eq!(whole.posts, 3);
+    // Three pendings, two of them closed, the failure and the success.
+    assert_eq!(whole.posts, 7);
     for call in 1..=whole.calls {
         for fault in Fault::EVERY {
             let (history, outcome) = live(call, fault);
@@ -115,4 +122,15 @@ fn every_single_call_of_a_short_history_may_fail_or_crash() {
             );
         }
     }
+}
+
+#[test]
+fn p1_every_single_call_of_a_short_history_may_fail_or_crash() {
+    at_every_call(1_000);
+}
+
+/// The next events are handled before the one that failed.
+#[test]
+fn p6_every_single_call_may_fail_or_crash_and_leave_a_dead_letter() {
+    at_every_call(1);
 }

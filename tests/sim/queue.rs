@@ -14,7 +14,8 @@ use shared::message::QueueMessage;
 
 use super::sched::{Fault, Sched};
 
-pub(crate) const ROOT_KEY: &str = "0123456789abcdef0123456789abcdef-the-root-key";
+/// Part of every root key.
+pub(crate) const ROOT_KEY: &str = "canary-0123456789abcdef-root-key";
 /// Part of every token.
 pub(crate) const CANARY: &str = "canary-token";
 
@@ -111,7 +112,14 @@ impl sweeper::ports::HintQueue for Queue {
 pub(crate) struct Secrets {
     /// Generation of the token in the store.
     pub(crate) token: Arc<Mutex<u32>>,
+    /// Generation of the root key.
+    pub(crate) root: Arc<Mutex<u32>>,
     sched: Arc<Sched>,
+}
+
+/// The root key of a generation.
+pub(crate) fn root_key(generation: u32) -> SecretString {
+    format!("{ROOT_KEY}-{generation}").into()
 }
 
 /// The token of a generation.
@@ -123,6 +131,7 @@ impl Secrets {
     pub(crate) fn new(sched: &Arc<Sched>) -> Self {
         Self {
             token: Arc::default(),
+            root: Arc::default(),
             sched: Arc::clone(sched),
         }
     }
@@ -130,10 +139,11 @@ impl Secrets {
 
 impl RootKeySource for Secrets {
     async fn fetch(&self) -> Result<RootKeys, RootKeyUnavailable> {
-        call(&self.sched, "read the root key", || ())
+        let current = call(&self.sched, "read the root key", || *self.root.lock().unwrap())
             .await
             .map_err(RootKeyUnavailable::new)?;
-        RootKeys::new(&ROOT_KEY.into(), None).map_err(RootKeyUnavailable::new)
+        let previous = current.checked_sub(1).map(root_key);
+        RootKeys::new(&root_key(current), previous.as_ref()).map_err(RootKeyUnavailable::new)
     }
 }
 

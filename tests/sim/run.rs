@@ -1,6 +1,6 @@
 //! Lives through one history, and looks at the end whether everything is as it must be.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,10 +8,11 @@ use std::task::Poll;
 
 use aws_lambda_events::sqs::SqsBatchResponse;
 use local::fifo::Received;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::check;
-use super::history::{History, SimEvent};
+use super::history::{History, Meddling, OLDEST_MILLIS, millis};
+use super::logs;
 use super::queue::{Queue, VISIBILITY};
 use super::sched::{Function, START};
 use super::world::{World, batch, deadline};
@@ -23,6 +24,7 @@ const IN_FLIGHT: usize = 5;
 const FLUX_RETRIES: u32 = 4;
 const SERVICE_UNAVAILABLE: u16 = 503;
 const ACCEPTED: u16 = 202;
+const BAD_REQUEST: u16 = 400;
 /// A second delivery of a batch comes within this time.
 const LATE_MILLIS: u32 = 900_000;
 /// A history that takes more steps than this does not come to rest.
@@ -52,7 +54,7 @@ enum Which {
 }
 
 enum Purpose {
-    Delivery { event: usize, retries: u32 },
+    Delivery { event: usize, retries: u32, root: u32 },
     Batch { which: Which, ids: Vec<String> },
     Nothing,
 }
@@ -85,12 +87,16 @@ struct Run<'a> {
     history: &'a History,
     flights: Vec<Flight>,
     next_id: u64,
-    deliveries: Vec<(i64, usize, u32)>,
+    /// When, which event, how many tries before it, and the root key it is signed with.
+    deliveries: Vec<(i64, usize, u32, Option<u32>)>,
     late: Vec<(i64, Which, Vec<Received>)>,
     wakes: Vec<i64>,
     next_sweep: i64,
     redriven: [usize; 2],
     accepted: BTreeSet<usize>,
+    meddling: Option<Meddling>,
+    /// When something is due first, as of so many writes.
+    due: (u64, Option<i64>),
     violations: Vec<String>,
 }
 
@@ -101,7 +107,7 @@ pub(crate) async fn run(name: &str, seed: u64, history: &History) -> Outcome {
         .events
         .iter()
         .enumerate()
-        .flat_map(|(number, event)| event.sent.iter().map(move |at| (*at, number, 0)))
+        .flat_map(|(number, event)| event.sent.iter().map(move |at| (*at, number, 0, None)))
         .collect();
     let mut run = Run {
         world,
@@ -114,8 +120,12 @@ pub(crate) async fn run(name: &str, seed: u64, history: &History) -> Outcome {
         next_sweep: (START * 1000 / MINUTE_MILLIS + 1) * MINUTE_MILLIS,
         redriven: [0; 2],
         accepted: BTreeSet::new(),
+        meddling: None,
+        due: (u64::MAX, None),
         violations: Vec::new(),
     };
+    let clock = run.world.sched.clock.clone();
+    logs::listen(move || clock.millis());
     run.live().await;
     run.finish()
 }
@@ -132,6 +142,7 @@ impl Run<'_> {
     async fn live(&mut self) {
         for _ in 0..STEPS {
             self.rotate();
+            self.meddle().await;
             self.kill_what_takes_too_long();
             let waits = self.world.sched.somebody_waits();
             let begins = self.flights.len() < IN_FLIGHT && (!waits || self.below(3) == 0);
@@ -159,19 +170,35 @@ impl Run<'_> {
         self.violations.push("it does not come to rest".into());
     }
 
-    /// The host takes another token, and later the secret is mended.
-    fn rotate(&self) {
+    /// The host takes another token, and later the secret is mended; the root key is replaced. Returns the root key the
+    /// clusters have their keys of.
+    fn rotate(&self) -> u32 {
         let now = self.now();
-        let count = |at: &dyn Fn(&(i64, i64)) -> i64| {
-            let past = self
-                .history
-                .rotations
-                .iter()
-                .filter(|rotation| at(rotation) <= now);
+        let count = |of: &[(i64, i64)], at: &dyn Fn(&(i64, i64)) -> i64| {
+            let past = of.iter().filter(|pair| at(pair) <= now);
             u32::try_from(past.count()).unwrap()
         };
-        *self.world.host.token.lock().unwrap() = count(&|rotation| rotation.0);
-        *self.world.secrets.token.lock().unwrap() = count(&|rotation| rotation.1);
+        let History { tokens, roots, .. } = self.history;
+        *self.world.host.token.lock().unwrap() = count(tokens, &|token| token.0);
+        *self.world.secrets.token.lock().unwrap() = count(tokens, &|token| token.1);
+        *self.world.secrets.root.lock().unwrap() = count(roots, &|root| root.0);
+        count(roots, &|root| root.1)
+    }
+
+    /// Does to the rule what somebody does for a while, and undoes it.
+    async fn meddle(&mut self) {
+        let now = self.now();
+        let mut windows = self.history.windows.iter();
+        let window = windows.find(|window| (window.from..window.to).contains(&now));
+        let meddling = window.map(|window| window.meddling);
+        if meddling != self.meddling {
+            self.meddling = meddling;
+            self.world.sched.tell(match meddling {
+                Some(meddling) => format!("the rule is {meddling:?}"),
+                None => "the rule is as it was".to_owned(),
+            });
+            self.world.apply(meddling).await;
+        }
     }
 
     fn kill_what_takes_too_long(&mut self) {
@@ -192,9 +219,10 @@ impl Run<'_> {
             .filter(|index| self.deliveries[*index].0 <= now)
             .min_by_key(|index| self.deliveries[*index]);
         if let Some(index) = due {
-            let (_, event, retries) = self.deliveries.remove(index);
+            let (_, event, retries, root) = self.deliveries.remove(index);
+            let root = root.unwrap_or_else(|| self.rotate());
             let sent = &self.history.events[event];
-            let request = self.world.request(&sent.cluster, &sent.body());
+            let request = self.world.request(&sent.cluster, root, &sent.body(event));
             let deps = self.world.intake();
             let now = self.world.sched.clock.now();
             let future = Box::pin(async move {
@@ -205,8 +233,8 @@ impl Run<'_> {
                         .as_u16(),
                 )
             });
-            self.begin(Function::Intake, future, Purpose::Delivery { event, retries })
-                .await;
+            let purpose = Purpose::Delivery { event, retries, root };
+            self.begin(Function::Intake, future, purpose).await;
             return true;
         }
         if let Some(index) = self.late.iter().position(|late| late.0 <= now) {
@@ -349,14 +377,20 @@ impl Run<'_> {
             (Purpose::Delivery { event, .. }, Some(Done::Answer(ACCEPTED))) => {
                 self.accepted.insert(event);
             }
-            (Purpose::Delivery { event, retries }, done) => {
+            (Purpose::Delivery { event, retries, root }, done) => {
                 let status = match done {
                     Some(Done::Answer(status)) => status,
                     _ => SERVICE_UNAVAILABLE,
                 };
-                if status >= 500 && retries < FLUX_RETRIES {
-                    self.deliveries
-                        .push((now + (1000 << retries), event, retries + 1));
+                let too_old = now > millis(self.history.events[event].second) + OLDEST_MILLIS;
+                if status >= 500 {
+                    if retries < FLUX_RETRIES {
+                        let again = now + (1000 << retries);
+                        self.deliveries.push((again, event, retries + 1, Some(root)));
+                    }
+                } else if !(status == BAD_REQUEST && too_old) {
+                    self.violations
+                        .push(format!("event {event} was answered {status}"));
                 }
             }
             (Purpose::Batch { which, mut ids }, Some(Done::Failed(failed))) => {
@@ -369,11 +403,7 @@ impl Run<'_> {
         if self.world.sched.faults_of(flight.id) == 0 {
             for (_, until) in told.iter().filter(|(id, _)| *id == flight.id) {
                 if *until > now {
-                    self.world
-                        .watch
-                        .lock()
-                        .unwrap()
-                        .must_hold(*until - check::SLACK_MILLIS);
+                    self.world.watch.lock().unwrap().must_hold(*until);
                 }
             }
         }
@@ -386,7 +416,15 @@ impl Run<'_> {
         }
     }
 
-    fn first_due(&self) -> Option<i64> {
+    fn first_due(&mut self) -> Option<i64> {
+        let writes = self.world.table.writes();
+        if self.due.0 != writes {
+            self.due = (writes, self.find_first_due());
+        }
+        self.due.1
+    }
+
+    fn find_first_due(&self) -> Option<i64> {
         let items = self.world.items();
         let due = items.iter().filter(|item| {
             let due = item["due"]["S"].as_str();
@@ -408,7 +446,12 @@ impl Run<'_> {
             let minute = (due + MINUTE_MILLIS - 1) / MINUTE_MILLIS * MINUTE_MILLIS;
             minute.max(self.next_sweep)
         });
-        [wake, delivery, late, sweep].into_iter().flatten().min()
+        let windows = self.history.windows.iter();
+        let window = windows
+            .flat_map(|window| [window.from, window.to])
+            .filter(|at| *at > now)
+            .min();
+        [wake, delivery, late, sweep, window].into_iter().flatten().min()
     }
 
     /// Sends dead letters again, as the operator would.
@@ -431,15 +474,16 @@ impl Run<'_> {
     }
 
     fn finish(mut self) -> Outcome {
+        let lines = logs::heard();
         let taken = self.taken();
         for event in &self.accepted {
-            if !taken.contains(event) {
+            if !taken.contains_key(event) {
                 self.violations
                     .push(format!("event {event} was accepted, but the queue never had it"));
             }
         }
-        let events: Vec<&SimEvent> = taken.iter().map(|index| &self.history.events[*index]).collect();
-        self.violations.extend(check::at_rest(&self.world, &events));
+        let checked = check::at_rest(&self.world, self.history, &taken, &lines);
+        self.violations.extend(checked);
         let shown = self.world.host.shown.lock().unwrap();
         Outcome {
             violations: self.violations,
@@ -449,34 +493,15 @@ impl Run<'_> {
         }
     }
 
-    /// The events the queue has taken, whatever Flux was told.
-    fn taken(&self) -> BTreeSet<usize> {
-        let key = |cluster: &Value, event: &Value| {
-            json!([
-                cluster,
-                event["involvedObject"]["name"],
-                event["involvedObject"]["resourceVersion"],
-                event["timestamp"].as_str().unwrap().get(..19),
-                event["reason"],
-                event["metadata"]["revision"],
-            ])
-            .to_string()
-        };
+    /// The events the queue has taken, whatever Flux was told, with their ids.
+    fn taken(&self) -> BTreeMap<usize, String> {
         let messages = self.world.events.taken.lock().unwrap();
-        let messages: BTreeSet<String> = messages
-            .iter()
-            .map(|message| {
-                let body: Value = serde_json::from_str(&message.body).unwrap();
-                key(&body["cluster"], &body["event"])
-            })
-            .collect();
-        let sent = self.history.events.iter().enumerate();
-        sent.filter(|(_, event)| {
-            let body: Value = serde_json::from_str(&event.body()).unwrap();
-            messages.contains(&key(&json!(event.cluster), &body))
-        })
-        .map(|(index, _)| index)
-        .collect()
+        let read = |body: &str| {
+            let body: Value = serde_json::from_str(body).unwrap();
+            let number = body["event"]["message"].as_str().unwrap().parse().unwrap();
+            (number, body["id"].as_str().unwrap().to_owned())
+        };
+        messages.iter().map(|message| read(&message.body)).collect()
     }
 }
 

@@ -109,6 +109,7 @@ struct State {
     plan: Plan,
     current: Option<Current>,
     functions: std::collections::BTreeMap<u64, Function>,
+    alive: std::collections::BTreeSet<u64>,
     waiters: Vec<Waiter>,
     waited: u64,
     /// Calls begun and not done.
@@ -135,6 +136,7 @@ impl Sched {
                 plan,
                 current: None,
                 functions: Default::default(),
+                alive: Default::default(),
                 waiters: Vec::new(),
                 waited: 0,
                 busy: 0,
@@ -167,6 +169,16 @@ impl Sched {
 
     pub(crate) fn calls(&self) -> u64 {
         self.state().calls
+    }
+
+    /// Faults that met any invocation of a function.
+    pub(crate) fn faults_in(&self, function: Function) -> u32 {
+        let state = self.state();
+        let faults = state.faults.iter();
+        faults
+            .filter(|(invocation, _)| state.functions[*invocation] == function)
+            .map(|(_, faults)| faults)
+            .sum()
     }
 
     /// Faults that met an invocation.
@@ -270,6 +282,7 @@ impl Sched {
     pub(crate) fn begin(&self, invocation: u64, function: Function) {
         let mut state = self.state();
         state.functions.insert(invocation, function);
+        state.alive.insert(invocation);
         state.current = Some(Current { invocation, function });
         state.busy = 0;
     }
@@ -303,9 +316,15 @@ impl Sched {
     /// The invocation is no more, nor what it waited for.
     pub(crate) fn forget(&self, invocation: u64) {
         let mut state = self.state();
+        state.alive.remove(&invocation);
         state.waiters.retain(|waiter| waiter.invocation != invocation);
         // Kept in order: what is drawn must not depend on removals.
         state.waiters.sort_by_key(|waiter| waiter.number);
+    }
+
+    /// Whether an invocation is under way.
+    pub(crate) fn is_alive(&self, invocation: u64) -> bool {
+        self.state().alive.contains(&invocation)
     }
 
     pub(crate) fn count_fault(&self, invocation: u64) {

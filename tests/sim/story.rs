@@ -1,5 +1,6 @@
 //! The smallest history that still goes wrong, told.
 
+use super::check::short;
 use super::history::History;
 use super::run::{Outcome, run};
 use super::sched::START;
@@ -46,8 +47,16 @@ fn candidates(history: &History) -> Vec<History> {
             history.outages.remove(index);
         });
     }
-    if !history.rotations.is_empty() {
-        with(&|history| history.rotations.clear());
+    if !history.tokens.is_empty() {
+        with(&|history| history.tokens.clear());
+    }
+    if !history.roots.is_empty() {
+        with(&|history| history.roots.clear());
+    }
+    for index in 0..history.windows.len() {
+        with(&|history| {
+            history.windows.remove(index);
+        });
     }
     if history.accidents > 0 {
         with(&|history| history.accidents = 0);
@@ -76,18 +85,18 @@ fn tell(seed: u64, history: &History, outcome: &Outcome) -> String {
             .map(|at| format!("{:.1}s", (at - START * 1000) as f64 / 1000.0))
             .collect();
         lines.push(format!(
-            "  {:?} of {} on {:.7}, {}s, version {}, sent at {}",
-            event.kind,
+            "  {:?} of {} on {}, {}s, version {}, sent at {}",
+            event.says,
             event.context(),
-            event.sha,
+            short(event.commit),
             event.second,
             event.version,
             sent.join(" and ")
         ));
     }
     lines.push(format!(
-        "  {:?}, rotations {:?}",
-        history.outages, history.rotations
+        "  {:?}, {:?}, {:?}, tokens {:?}, root keys {:?}, {:?}",
+        history.kind, history.rule, history.outages, history.tokens, history.roots, history.windows
     ));
     lines.push("what happened:".into());
     lines.extend(outcome.story.iter().cloned());

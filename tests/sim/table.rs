@@ -1,6 +1,7 @@
 //! DynamoDB below the real SDK client: the engine in this process, without a socket, so that nothing but the seed
 //! decides when a request is served. Every request has its turn and may fail.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use aws_sdk_dynamodb::config::http::{HttpRequest, HttpResponse};
@@ -20,7 +21,8 @@ use super::watch::Watch;
 /// The engine, and who watches what passes.
 #[derive(Clone)]
 pub(crate) struct Table {
-    pub(crate) database: Database,
+    database: Database,
+    writes: Arc<AtomicU64>,
     sched: Arc<Sched>,
     watch: Arc<Mutex<Watch>>,
 }
@@ -35,6 +37,7 @@ impl Table {
     pub(crate) fn new(sched: &Arc<Sched>, watch: &Arc<Mutex<Watch>>) -> Self {
         Self {
             database: Database::memory().unwrap(),
+            writes: Arc::default(),
             sched: Arc::clone(sched),
             watch: Arc::clone(watch),
         }
@@ -54,6 +57,11 @@ impl Table {
         Client::from_conf(config)
     }
 
+    /// How many requests wrote something, or tried to.
+    pub(crate) fn writes(&self) -> u64 {
+        self.writes.load(Ordering::Relaxed)
+    }
+
     /// Serves a request at once.
     pub(crate) fn serve(&self, operation: &str, body: &str) -> (u16, String) {
         let database = &self.database;
@@ -68,6 +76,9 @@ impl Table {
                             .map_err(|error| (error.status_code(), error.to_json()))
                     })
             };
+        }
+        if !matches!(operation, "GetItem" | "Query" | "Scan") {
+            self.writes.fetch_add(1, Ordering::Relaxed);
         }
         let served = match operation {
             "CreateTable" => serve!(create_table),

@@ -4,11 +4,13 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
+use super::host::LONGEST_POST_MILLIS;
+
 /// What an invocation of the poster was seen to do.
 #[derive(Debug, Default)]
 struct Seen {
-    /// The changes it claimed, by context key.
-    claimed: HashMap<String, u64>,
+    /// The changes it claimed, by context key, and which write that was.
+    claimed: HashMap<String, (u64, u64)>,
     /// When it last reserved a slot.
     reserved: u64,
 }
@@ -20,6 +22,8 @@ pub(crate) struct Watch {
     writes: u64,
     /// The write that holds the credential.
     held: Option<(u64, i64)>,
+    /// Posts that have arrived and are not answered: by whom, and when they were sent.
+    under_way: Vec<(u64, i64)>,
     pub(crate) violations: Vec<String>,
 }
 
@@ -45,31 +49,57 @@ impl Watch {
         } else if request["ReturnValues"] == "ALL_OLD" {
             let sk = request["Key"]["sk"]["S"].as_str().unwrap_or_default();
             let rev = number(&answer["Attributes"]["rev"]).unwrap_or(0);
-            seen.claimed
-                .insert(format!("{pk} {sk}"), u64::try_from(rev).unwrap());
+            let claimed = (u64::try_from(rev).unwrap(), self.writes);
+            seen.claimed.insert(format!("{pk} {sk}"), claimed);
         }
     }
 
     /// A post begins. `posted` is the change the table says was recorded last.
     pub(crate) fn posts(&mut self, invocation: u64, key: &str, posted: u64, now: i64) {
         let seen = self.invocations.entry(invocation).or_default();
-        match seen.claimed.get(key) {
-            None => self
-                .violations
-                .push(format!("{key} is posted by one that did not claim it")),
-            Some(claimed) if *claimed < posted => self.violations.push(format!(
+        let Some((claimed, claim)) = seen.claimed.get(key) else {
+            let line = format!("{key} is posted by one that did not claim it");
+            self.violations.push(line);
+            return;
+        };
+        if *claimed < posted {
+            self.violations.push(format!(
                 "{key}: a post of change {claimed} began after change {posted} was recorded"
-            )),
-            Some(_) => {}
+            ));
         }
+        // The hold was there before it looked, so it knew.
         if let Some((write, until)) = self.held
             && until > now
-            && write < seen.reserved
+            && write < seen.reserved.max(*claim)
         {
             self.violations.push(format!(
                 "{key}: a post with a credential that is held until {until}"
             ));
         }
+    }
+
+    /// A post with the one credential arrives that was `sent` then, while another of a living invocation may be under
+    /// way. One that takes longer than a post may is not waited for.
+    pub(crate) fn one_at_a_time(
+        &mut self,
+        invocation: u64,
+        now: i64,
+        sent: i64,
+        is_alive: impl Fn(u64) -> bool,
+    ) {
+        self.under_way.retain(|(other, _)| is_alive(*other));
+        let others = self.under_way.iter();
+        if let Some((other, _)) = others.clone().find(|(_, sent)| now - sent < LONGEST_POST_MILLIS) {
+            let line =
+                format!("Poster#{invocation} posts while Poster#{other} does, with the same credential");
+            self.violations.push(line);
+        }
+        self.under_way.push((invocation, sent));
+    }
+
+    /// A post was answered.
+    pub(crate) fn answered(&mut self, invocation: u64) {
+        self.under_way.retain(|(other, _)| *other != invocation);
     }
 
     /// An invocation ended well that was told to wait.

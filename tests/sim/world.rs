@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use aws_lambda_events::sqs::SqsEvent;
 use aws_sdk_dynamodb::Client;
+use cli::object::{self, ObjectId};
 use cli::store::{Store, create_tables, rules_table, statuses_table};
 use cli::yaml::{Source, validate};
 use hmac::{Hmac, KeyInit, Mac};
@@ -15,11 +17,12 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use sha2::Sha256;
 use shared::Scope;
+use shared::kinds::ObjectName;
 
-use super::history::History;
+use super::history::{History, Kind, Meddling, SimRule};
 use super::host::{Host, Server};
-use super::queue::{Queue, ROOT_KEY, Secrets};
-use super::sched::Sched;
+use super::queue::{Queue, Secrets, root_key};
+use super::sched::{Fault, Sched};
 use super::table::Table;
 use super::watch::Watch;
 
@@ -31,6 +34,7 @@ type Rules = rules::handler::Deps<rules::adapters::RulesTable, rules::adapters::
 type Poster = poster::post::Deps<
     poster::adapters::StatusesTable,
     poster::adapters::CredentialsTable,
+    Turns,
     poster::adapters::RulesTable,
     Secrets,
     TimeFn,
@@ -53,6 +57,20 @@ fn free<D>(sandboxes: &Sandboxes<D>, make: impl FnOnce() -> D) -> Arc<D> {
 
 const NO_JITTER: fn(i64) -> i64 = |_| 0;
 
+/// Waiting is a turn after which the time has passed: others go on meanwhile.
+pub(crate) struct Turns(Arc<Sched>);
+
+impl poster::ports::Sleep for Turns {
+    async fn sleep(&self, duration: Duration) {
+        let until = self.0.clock.millis() + i64::try_from(duration.as_millis()).unwrap();
+        if self.0.turn(format!("waits {duration:?}"), false).await != Fault::None {
+            return self.0.crash().await;
+        }
+        self.0.clock.advance_to(until);
+        self.0.done();
+    }
+}
+
 /// Everything of one history.
 pub(crate) struct World {
     pub(crate) sched: Arc<Sched>,
@@ -71,7 +89,8 @@ pub(crate) struct World {
     rules: Sandboxes<Rules>,
     posters: Sandboxes<Poster>,
     sweepers: Sandboxes<Sweeper>,
-    root: RootKey,
+    clusters: BTreeSet<String>,
+    rule: SimRule,
 }
 
 impl Drop for World {
@@ -92,12 +111,14 @@ impl World {
         let store = Store::new(client.clone(), STACK);
         let repository = format!("fleet-{name}");
         let host = Arc::new(Host {
+            kind: history.kind,
             sched: Arc::clone(&sched),
             table: table.clone(),
             watch: Arc::clone(&watch),
             statuses: statuses.clone(),
             outages: history.outages.clone(),
             accidents: history.accidents,
+            unknown: Mutex::new(2),
             token: Mutex::default(),
             shown: Mutex::default(),
             named: Mutex::default(),
@@ -113,7 +134,8 @@ impl World {
             rules: Mutex::default(),
             posters: Mutex::default(),
             sweepers: Mutex::default(),
-            root: RootKey::new(&ROOT_KEY.into()).unwrap(),
+            clusters: history.events.iter().map(|event| event.cluster.clone()).collect(),
+            rule: history.rule,
             sched,
             watch,
             table,
@@ -125,8 +147,10 @@ impl World {
             posts,
             secrets,
         };
-        let clusters = history.events.iter().map(|event| event.cluster.as_str());
-        world.apply(clusters.collect()).await;
+        for cluster in &world.clusters {
+            world.store.add_cluster(cluster).await.unwrap();
+        }
+        world.apply(None).await;
         world
     }
 
@@ -160,13 +184,16 @@ impl World {
         let client = || self.client.clone();
         free(&self.posters, || poster::post::Deps {
             statuses: poster::adapters::StatusesTable::new(client(), self.statuses.clone()),
-            pacer: poster::adapters::CredentialsTable::new(client(), self.statuses.clone()),
+            pacer: poster::pacer::Pacer::new(
+                poster::adapters::CredentialsTable::new(client(), self.statuses.clone()),
+                Turns(Arc::clone(&self.sched)),
+            ),
             targets: poster::target::Targets::new(poster::adapters::RulesTable::new(
                 client(),
                 self.rules_table.clone(),
             )),
             credentials: poster::credentials::Credentials::new(self.secrets.clone()),
-            hosts: poster::host::Hosts::new().unwrap(),
+            hosts: hosts(),
             clock: self.time(),
             jitter: NO_JITTER,
         })
@@ -181,21 +208,40 @@ impl World {
         })
     }
 
-    /// Superseded commits are left as they are: the oracle does not know of them yet.
-    /// Registers the clusters, and applies a Provider and a rule for every Kustomization.
-    async fn apply(&self, clusters: BTreeSet<&str>) {
-        for cluster in clusters {
-            self.store.add_cluster(cluster).await.unwrap();
+    /// Applies a Provider and a rule for every Kustomization, or does to the rule what somebody does for a while.
+    pub(crate) async fn apply(&self, meddling: Option<Meddling>) {
+        let rule = ObjectId {
+            kind: object::Kind::CommitStatus,
+            name: ObjectName::new("apps", "all"),
+        };
+        let scope = Scope::parse("*");
+        if meddling == Some(Meddling::Deleted) {
+            self.store.delete(&scope, &[rule]).await.unwrap();
+            return;
         }
+        let provider = match self.host.kind {
+            Kind::GitHub => "github",
+            Kind::GitLab => "gitlab",
+            Kind::Bitbucket => "bitbucket",
+        };
+        let SimRule {
+            errors_only,
+            progress,
+            closes,
+        } = self.rule;
         let yaml = format!(
             "apiVersion: notification.toolkit.fluxcd.io/v1beta3\nkind: Provider\n\
-             metadata: {{name: github, namespace: apps}}\n\
-             spec: {{type: github, address: \"{}/acme/{}\", secretRef: {{name: token}}}}\n---\n\
+             metadata: {{name: git, namespace: apps}}\n\
+             spec: {{type: {provider}, address: \"{}/acme/{}\", secretRef: {{name: token}}}}\n---\n\
              apiVersion: notification.toolkit.fluxcd.io/v1beta1\nkind: CommitStatus\n\
              metadata: {{name: all, namespace: apps}}\n\
-             spec: {{providerRef: {{name: github}}, eventSources: [{{kind: Kustomization, name: '*'}}], onSuperseded: leave}}\n",
+             spec: {{providerRef: {{name: git}}, eventSources: [{{kind: Kustomization, name: '*'}}], \
+             eventSeverity: {}, reportProgress: {progress}, onSuperseded: {}, suspend: {}}}\n",
             Server::get().address,
             self.repository,
+            if errors_only { "error" } else { "info" },
+            if closes { "close" } else { "leave" },
+            meddling == Some(Meddling::Suspended),
         );
         let source = Source {
             name: "sim.yaml".into(),
@@ -208,15 +254,26 @@ impl World {
             .map(|document| document.object)
             .collect();
         self.store
-            .apply(&Scope::parse("*"), &objects, self.sched.clock.now())
+            .apply(&scope, &objects, self.sched.clock.now())
             .await
             .unwrap();
     }
 
-    /// A Function URL event, signed with the cluster's key.
-    pub(crate) fn request(&self, cluster: &str, body: &str) -> lambda_http::Request {
-        let key = derive_cluster_key(&self.root, cluster, 1);
-        let mut mac = Hmac::<Sha256>::new_from_slice(key.expose_secret().as_bytes()).unwrap();
+    /// Every key that ever was, as a cluster has it.
+    pub(crate) fn cluster_keys(&self) -> Vec<String> {
+        let newest = *self.secrets.root.lock().unwrap();
+        let of = |root: u32| {
+            self.clusters
+                .iter()
+                .map(move |cluster| cluster_key(root, cluster))
+        };
+        (0..=newest).flat_map(of).collect()
+    }
+
+    /// A Function URL event, signed with the key that the cluster has of that root key.
+    pub(crate) fn request(&self, cluster: &str, root: u32, body: &str) -> lambda_http::Request {
+        let key = cluster_key(root, cluster);
+        let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).unwrap();
         mac.update(body.as_bytes());
         let signature = format!("sha256={}", hex::encode(mac.finalize().into_bytes()));
         let path = format!("/events/{cluster}");
@@ -239,13 +296,46 @@ impl World {
 
     /// Every status in the table.
     pub(crate) fn items(&self) -> Vec<Value> {
-        let request = json!({ "TableName": self.statuses, "ConsistentRead": true });
-        let (status, answer) = self.table.serve("Scan", &request.to_string());
-        assert_eq!(status, 200, "{answer}");
-        let answer: Value = serde_json::from_str(&answer).unwrap();
-        let items = answer["Items"].as_array().unwrap().iter();
-        items.filter(|item| item["rev"].is_object()).cloned().collect()
+        let items = self.scan(&self.statuses).into_iter();
+        items.filter(|item| item["rev"].is_object()).collect()
     }
+
+    /// All that is in the tables.
+    pub(crate) fn everything(&self) -> String {
+        let [rules, statuses] = [&self.rules_table, &self.statuses].map(|table| json!(self.scan(table)));
+        format!("{rules}{statuses}")
+    }
+
+    fn scan(&self, table: &str) -> Vec<Value> {
+        let mut items = Vec::new();
+        let mut request = json!({ "TableName": table, "ConsistentRead": true });
+        loop {
+            let (status, answer) = self.table.serve("Scan", &request.to_string());
+            assert_eq!(status, 200, "{answer}");
+            let mut answer: Value = serde_json::from_str(&answer).unwrap();
+            if let Some(page) = answer["Items"].as_array_mut() {
+                items.append(page);
+            }
+            match answer.get_mut("LastEvaluatedKey") {
+                Some(last) if last.is_object() => request["ExclusiveStartKey"] = last.take(),
+                _ => return items,
+            }
+        }
+    }
+}
+
+/// The key of a cluster, as text.
+fn cluster_key(root: u32, cluster: &str) -> String {
+    let root = RootKey::new(&root_key(root)).unwrap();
+    derive_cluster_key(&root, cluster, 1).expose_secret().to_owned()
+}
+
+/// The client is dear to make, and bound to the runtime of its thread.
+fn hosts() -> poster::host::Hosts {
+    thread_local! {
+        static HOSTS: poster::host::Hosts = poster::host::Hosts::new().unwrap();
+    }
+    HOSTS.with(Clone::clone)
 }
 
 /// A batch as Lambda delivers it.

@@ -6,19 +6,20 @@ use jiff::Timestamp;
 use shared::ErrorChain;
 use shared::message::PostHint;
 
-use crate::ports::{CredentialStore, RuleStore, SecretStore, StatusStore, Unavailable};
+use crate::ports::{CredentialStore, RuleStore, SecretStore, Sleep, StatusStore, Unavailable};
 use crate::post::{Deps, TIME_FOR_ONE};
 
 /// Handles a batch: groups side by side, the messages of a group in order, so that writes on one commit never overlap.
 /// A failing message holds up its own group only; what was not begun before `deadline` came near is returned.
-pub async fn handle<S, P, R, T, C, J>(
-    deps: &Deps<S, P, R, T, C, J>,
+pub async fn handle<S, P, W, R, T, C, J>(
+    deps: &Deps<S, P, W, R, T, C, J>,
     batch: SqsEvent,
     deadline: Timestamp,
 ) -> SqsBatchResponse
 where
     S: StatusStore,
     P: CredentialStore,
+    W: Sleep,
     R: RuleStore,
     T: SecretStore,
     C: Fn() -> Timestamp,
@@ -68,14 +69,15 @@ fn by_group(records: Vec<SqsMessage>) -> Vec<Vec<SqsMessage>> {
     groups.into_iter().map(|(_, messages)| messages).collect()
 }
 
-async fn handle_message<S, P, R, T, C, J>(
-    deps: &Deps<S, P, R, T, C, J>,
+async fn handle_message<S, P, W, R, T, C, J>(
+    deps: &Deps<S, P, W, R, T, C, J>,
     record: &SqsMessage,
     deadline: Timestamp,
 ) -> Result<(), Unavailable>
 where
     S: StatusStore,
     P: CredentialStore,
+    W: Sleep,
     R: RuleStore,
     T: SecretStore,
     C: Fn() -> Timestamp,

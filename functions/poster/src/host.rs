@@ -14,7 +14,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use reqwest::header::LOCATION;
+use reqwest::header::{HeaderMap, LOCATION};
 use reqwest::{Client, Response, StatusCode, Url};
 use shared::{CommitSha, ErrorChain, HostKind, Repository, State};
 
@@ -94,8 +94,10 @@ pub enum PostError {
     /// Not taken, and nothing posted with this credential will be for a while.
     #[error("rate limited until {until}: {message}")]
     RateLimited {
-        /// The instant the host named; a minute from now if it named none, a day if it named one beyond.
+        /// The instant the host named; a minute from its answer if it named none, a day if it named one beyond.
         until: Timestamp,
+        /// Whether the posts came too fast; otherwise what the host grants for a longer time is used up.
+        too_fast: bool,
         /// The host's words.
         message: String,
     },
@@ -170,6 +172,24 @@ const fn adapter(host_kind: HostKind) -> &'static Adapter {
     }
 }
 
+/// What an answer means that came whole, in the words of [`Hosts::post`]. `arrived` is when it came.
+///
+/// # Errors
+/// As [`Hosts::post`].
+pub fn classify(
+    host_kind: HostKind,
+    credential: &Credential,
+    wanted: State,
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &str,
+    arrived: Timestamp,
+) -> Result<(), PostError> {
+    let answer = Answer { status, headers, body };
+    (adapter(host_kind).classify)(&answer, wanted, arrived)
+        .map_err(|error| error.made_presentable(credential))
+}
+
 /// The way to all Git hosts. Connections are shared.
 #[derive(Debug, Clone)]
 pub struct Hosts {
@@ -197,7 +217,7 @@ impl Hosts {
     /// Posts a status, once.
     ///
     /// The credential must have been read for the host kind of the repository. `timeout` is for everything together.
-    /// `now` is what a wait the host asks for is counted from.
+    /// A wait the host asks for in seconds is counted from what `clock` says when the answer arrives.
     ///
     /// # Errors
     /// Says what is to be done about it.
@@ -206,11 +226,11 @@ impl Hosts {
         credential: &Credential,
         status: &CommitStatus<'_>,
         timeout: Duration,
-        now: Timestamp,
+        clock: &impl Fn() -> Timestamp,
     ) -> Result<(), PostError> {
         let adapter = adapter(status.repository.host_kind);
         let request = (adapter.request)(status);
-        self.exchange(adapter, credential, &request, status.state, timeout, now)
+        self.exchange(adapter, credential, &request, status.state, timeout, clock)
             .await
             .map_err(|error| error.made_presentable(credential))
     }
@@ -222,7 +242,7 @@ impl Hosts {
         request: &HostRequest,
         wanted: State,
         timeout: Duration,
-        now: Timestamp,
+        clock: &impl Fn() -> Timestamp,
     ) -> Result<(), PostError> {
         let mut deadline = pin!(tokio::time::sleep(timeout));
         let response = tokio::select! {
@@ -231,6 +251,7 @@ impl Hosts {
                 return Err(PostError::Ambiguous(format!("no answer within {timeout:?}")));
             }
         };
+        let arrived = clock();
         let (status, headers) = (response.status(), response.headers().clone());
         let mut body = Vec::new();
         let whole = tokio::select! {
@@ -242,7 +263,7 @@ impl Hosts {
             headers: &headers,
             body: &String::from_utf8_lossy(&body),
         };
-        match (adapter.classify)(&answer, wanted, now) {
+        match (adapter.classify)(&answer, wanted, arrived) {
             // Half a message can look like another one.
             Err(PostError::Permanent { message, .. } | PostError::UnknownCommit(message)) if !whole => {
                 Err(PostError::Ambiguous(message))

@@ -1,8 +1,8 @@
 //! Posts what is due to the Git host: claim, post, record.
 //!
 //! `handler` takes the batch, `post` carries one status through, `target` and `credentials` find where it goes and
-//! with what, `host` speaks to the Git host, `outcome` says what an answer means, and the ports reach the tables and
-//! the secrets.
+//! with what, `pacer` when, `host` speaks to the Git host, `outcome` says what an answer means, and the ports reach the
+//! tables and the secrets.
 
 pub mod adapters;
 pub mod cache;
@@ -12,6 +12,7 @@ pub mod handler;
 pub mod host;
 pub mod outcome;
 pub mod pace;
+pub mod pacer;
 pub mod ports;
 pub mod post;
 pub mod target;

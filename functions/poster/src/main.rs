@@ -2,11 +2,12 @@
 
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
-use poster::adapters::{CredentialsTable, ProviderSecrets, RulesTable, StatusesTable};
+use poster::adapters::{CredentialsTable, ProviderSecrets, RulesTable, StatusesTable, Timer};
 use poster::config::Config;
 use poster::credentials::Credentials;
 use poster::handler::handle;
 use poster::host::Hosts;
+use poster::pacer::Pacer;
 use poster::post::Deps;
 use poster::target::Targets;
 
@@ -28,7 +29,10 @@ async fn main() -> Result<(), Error> {
     let clock = Timestamp::now;
     let deps = &Deps {
         statuses: StatusesTable::new(dynamodb.clone(), config.statuses_table.clone()),
-        pacer: CredentialsTable::new(dynamodb.clone(), config.statuses_table),
+        pacer: Pacer::new(
+            CredentialsTable::new(dynamodb.clone(), config.statuses_table),
+            Timer,
+        ),
         targets: Targets::new(RulesTable::new(dynamodb, config.rules_table)),
         credentials: Credentials::new(ProviderSecrets::new(secrets, config.provider_secrets_prefix)),
         hosts: Hosts::new()?,

@@ -77,8 +77,13 @@ pub enum Counts {
 /// What happens to the credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hold {
-    /// Until the instant the host named, in milliseconds.
-    Until(i64),
+    /// Until the instant the host named.
+    Until {
+        /// When, in milliseconds.
+        millis: i64,
+        /// Whether the posts came too fast.
+        too_fast: bool,
+    },
     /// Refused: longer with every hold in a row.
     Refused,
 }
@@ -110,14 +115,17 @@ pub fn outcome(item: &StatusItem, error: &PostError, now: Timestamp) -> (Record,
         }
         PostError::NotSent(_) => (Record::Retry(retry(now + backoff(item.attempts))), None),
         PostError::Conflict(_) => (Record::Retry(retry(now + CONFLICT_RETRY_MILLIS)), None),
-        PostError::RateLimited { until, .. } => {
+        PostError::RateLimited { until, too_fast, .. } => {
             let until = until.as_millisecond();
             (
                 Record::Retry(Retry {
                     counts: Counts::Nothing,
                     ..retry(until)
                 }),
-                Some(Hold::Until(until)),
+                Some(Hold::Until {
+                    millis: until,
+                    too_fast: *too_fast,
+                }),
             )
         }
         PostError::Unauthorized(_) => (
@@ -235,6 +243,7 @@ pub(crate) mod tests {
             ended: None,
             attempts: 0,
             unknown_commits: 0,
+            settled: 0,
             posts: 0,
             last_error: None,
             rule: "*/apps/podinfo".to_owned().try_into().unwrap(),
@@ -242,6 +251,7 @@ pub(crate) mod tests {
             credential: "_all/apps/token".into(),
             cluster: "dev".into(),
             object: "Kustomization/apps/podinfo".into(),
+            rival: None,
             expires_at: None,
             key,
         }
@@ -333,18 +343,22 @@ pub(crate) mod tests {
     #[test]
     fn what_concerns_the_credential_is_no_attempt_of_the_status() {
         let until = NOW + 77;
-        let limited = PostError::RateLimited {
-            until: Timestamp::from_millisecond(until).unwrap(),
-            message: said(),
-        };
-        let expected = Retry {
-            counts: Counts::Nothing,
-            ..retry(77, &limited)
-        };
-        assert_eq!(
-            after(3, &limited),
-            (Record::Retry(expected), Some(Hold::Until(until)))
-        );
+        for too_fast in [false, true] {
+            let limited = PostError::RateLimited {
+                until: Timestamp::from_millisecond(until).unwrap(),
+                too_fast,
+                message: said(),
+            };
+            let expected = Retry {
+                counts: Counts::Nothing,
+                ..retry(77, &limited)
+            };
+            let hold = Hold::Until {
+                millis: until,
+                too_fast,
+            };
+            assert_eq!(after(3, &limited), (Record::Retry(expected), Some(hold)));
+        }
 
         let unauthorized = PostError::Unauthorized(said());
         let expected = Retry {

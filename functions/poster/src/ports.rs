@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::future::Future;
+use std::time::Duration;
 
 use secrecy::SecretString;
 use shared::CommitStatusRule;
@@ -83,6 +84,15 @@ pub trait StatusStore {
     ) -> impl Future<Output = Result<Recorded, Unavailable>> + Send;
 }
 
+/// A credential for one poster alone, where the host wants one post at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// How long after its slot a post is over, in milliseconds. A lease that nobody ends ends then.
+    pub millis: i64,
+    /// The lease of this poster's post before, which this one goes on from.
+    pub ours: Option<i64>,
+}
+
 /// When a credential may be used next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Slot {
@@ -93,9 +103,13 @@ pub enum Slot {
         millis: i64,
         /// See above.
         was_held: bool,
+        /// Until when nobody else posts, if a lease was asked for; it also tells this lease from any other.
+        lease: Option<i64>,
     },
     /// The pace allows it at this millisecond; nothing is reserved.
     NotBefore(i64),
+    /// Another poster has the credential until this millisecond at the latest; nothing is reserved.
+    Busy(i64),
     /// The credential is held until this millisecond.
     Held {
         /// Until when.
@@ -105,23 +119,43 @@ pub enum Slot {
     },
 }
 
-/// Pace and holds of credentials, in the `statuses` table.
+/// A host's word that a credential has to wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// The instant the host named, in milliseconds.
+    pub until: i64,
+    /// If the posts come too fast: when the one that was told so had reserved its slot.
+    pub too_fast: Option<i64>,
+}
+
+/// Pace, holds and leases of credentials, in the `statuses` table.
 pub trait CredentialStore {
-    /// Reserves the next slot.
+    /// Reserves the next slot, and the credential with it if a lease is asked for.
     fn reserve(
         &self,
         credential: &str,
         pace: Pace,
+        lease: Option<Lease>,
         now: i64,
     ) -> impl Future<Output = Result<Slot, Unavailable>> + Send;
 
-    /// Holds back every post with the credential until the instant its host named; never shortens a hold.
+    /// Ends a lease, unless another poster has the credential meanwhile.
+    fn end(
+        &self,
+        credential: &str,
+        lease: i64,
+        now: i64,
+    ) -> impl Future<Output = Result<(), Unavailable>> + Send;
+
+    /// Holds back every post with the credential until the instant its host named; never shortens a hold. Returns by how
+    /// many doublings of the interval the pace is slowed then.
     fn hold(
         &self,
         credential: &str,
-        until: i64,
+        limit: Limit,
         reason: &str,
-    ) -> impl Future<Output = Result<(), Unavailable>> + Send;
+        now: i64,
+    ) -> impl Future<Output = Result<u32, Unavailable>> + Send;
 
     /// Holds back every post with a credential that is missing or refused, for longer with every hold in a row. One
     /// that is held already stays as it is: posts that were under way together are refused together. Returns when the
@@ -165,4 +199,10 @@ pub trait RuleStore {
 pub trait SecretStore {
     /// The secret's JSON text by its name below the stack's prefix; `None` if there is no such secret.
     fn secret(&self, name: &str) -> impl Future<Output = Result<Option<SecretString>, Unavailable>> + Send;
+}
+
+/// Lets time pass.
+pub trait Sleep {
+    /// Waits.
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send;
 }

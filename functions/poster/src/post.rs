@@ -11,8 +11,9 @@ use crate::credentials::{Credentials, NoCredential};
 use crate::host::{CommitStatus, Hosts, PostError, refusal};
 use crate::outcome::{self, Counts, Hold, Record, Retry, SPREAD_MILLIS, backoff};
 use crate::pace::Pace;
+use crate::pacer::{Pacer, Place, Turn};
 use crate::ports::{
-    Claim, Claimed, CredentialStore, Recorded, RuleStore, SecretStore, Slot, StatusStore, Unavailable,
+    Claim, Claimed, CredentialStore, Limit, Recorded, RuleStore, SecretStore, Sleep, StatusStore, Unavailable,
 };
 use crate::target::{Target, Targets};
 
@@ -26,6 +27,9 @@ pub const TIME_FOR_ONE: SignedDuration = SignedDuration::from_secs(25);
 /// Time kept for writing down what came of a post.
 const TIME_TO_RECORD: SignedDuration = SignedDuration::from_secs(5);
 
+/// Time kept before a post for reading the secret: a lease has to last for both.
+const TIME_TO_PREPARE: SignedDuration = SignedDuration::from_secs(5);
+
 /// Claims in a row without a recorded outcome after which a status is taken out of the way: it crashes the poster.
 const CLAIMS_BEFORE_CRASHED: u32 = 5;
 
@@ -33,11 +37,11 @@ const CLAIMS_BEFORE_CRASHED: u32 = 5;
 const ROUNDS: usize = 5;
 
 /// What posting works with.
-pub struct Deps<S, P, R, T, C, J> {
+pub struct Deps<S, P, W, R, T, C, J> {
     /// Statuses.
     pub statuses: S,
-    /// Pace and holds.
-    pub pacer: P,
+    /// Pace, holds, and whose turn it is.
+    pub pacer: Pacer<P, W>,
     /// Rules and Providers.
     pub targets: Targets<R>,
     /// Secrets.
@@ -50,10 +54,11 @@ pub struct Deps<S, P, R, T, C, J> {
     pub jitter: J,
 }
 
-impl<S, P, R, T, C, J> Deps<S, P, R, T, C, J>
+impl<S, P, W, R, T, C, J> Deps<S, P, W, R, T, C, J>
 where
     S: StatusStore,
     P: CredentialStore,
+    W: Sleep,
     R: RuleStore,
     T: SecretStore,
     C: Fn() -> Timestamp,
@@ -141,31 +146,41 @@ where
         }
     }
 
+    /// Posts when it is the credential's turn to.
     async fn post(
         &self,
         item: &StatusItem,
         target: &Target,
         deadline: Timestamp,
     ) -> Result<Record, Unavailable> {
+        let pace = Pace::of(target.repository.host_kind);
+        let patience = deadline.duration_since((self.clock)()) - TIME_FOR_ONE;
+        let patience = Duration::try_from(patience).unwrap_or_default();
+        let Some(mut place) = self.pacer.line_up(&target.credential, pace, patience).await else {
+            return Ok(self.not_before((self.clock)().as_millisecond(), None));
+        };
+        let record = self.post_in_turn(item, target, deadline, &mut place).await;
+        self.pacer.leave(place, (self.clock)()).await;
+        record
+    }
+
+    async fn post_in_turn(
+        &self,
+        item: &StatusItem,
+        target: &Target,
+        deadline: Timestamp,
+        place: &mut Place<'_>,
+    ) -> Result<Record, Unavailable> {
         let host = target.repository.host_kind;
-        let now = (self.clock)().as_millisecond();
+        let now = (self.clock)();
+        if now + TIME_FOR_ONE > deadline {
+            // Those before it in line took their time.
+            return Ok(self.not_before(now.as_millisecond(), None));
+        }
         // Before the secret is read: a credential that is held is not looked at either.
-        let was_held = match self
-            .pacer
-            .reserve(&target.credential, Pace::of(host), now)
-            .await?
-        {
-            Slot::At { millis, was_held } => {
-                let wait = millis - (self.clock)().as_millisecond();
-                if let Ok(wait) = u64::try_from(wait)
-                    && wait > 0
-                {
-                    tokio::time::sleep(Duration::from_millis(wait)).await;
-                }
-                was_held
-            }
-            Slot::NotBefore(millis) => return Ok(self.not_before(millis, None)),
-            Slot::Held { until, reason } => return Ok(self.not_before(until, reason)),
+        let mut turn = match self.turn(target, deadline, place).await? {
+            Ok(turn) => turn,
+            Err(later) => return Ok(later),
         };
         let credential = match self
             .credentials
@@ -192,12 +207,10 @@ where
             description: &item.desired.description,
             target_url: None,
         };
-        let asked = Duration::from_secs(u64::from(target.timeout_seconds));
-        let now = (self.clock)();
-        let mut answer = self
-            .hosts
-            .post(&credential, &status, time_for_post(asked, deadline, now), now)
-            .await;
+        let Some(time) = time_for_post(asked(target), turn.ends, (self.clock)()) else {
+            return Ok(self.not_before((self.clock)().as_millisecond(), None));
+        };
+        let mut answer = self.hosts.post(&credential, &status, time, &self.clock).await;
         if let Err(error) = &answer
             && may_be_the_credential(error)
         {
@@ -208,11 +221,14 @@ where
                 .await
             {
                 Ok(Ok(mended)) if !mended.is_same_as(&credential) => {
-                    let now = (self.clock)();
-                    answer = self
-                        .hosts
-                        .post(&mended, &status, time_for_post(asked, deadline, now), now)
-                        .await;
+                    turn = match self.turn(target, deadline, place).await? {
+                        Ok(turn) => turn,
+                        Err(later) => return Ok(later),
+                    };
+                    let Some(time) = time_for_post(asked(target), turn.ends, (self.clock)()) else {
+                        return Ok(self.not_before((self.clock)().as_millisecond(), None));
+                    };
+                    answer = self.hosts.post(&mended, &status, time, &self.clock).await;
                 }
                 Ok(Err(missing)) => return self.refused(target, &missing_text(&missing)).await,
                 Ok(Ok(_)) | Err(_) => {}
@@ -220,10 +236,10 @@ where
         }
         match answer {
             Ok(()) => {
-                if was_held {
+                if turn.was_held {
                     let now = (self.clock)().as_millisecond();
                     // The post was taken, whatever becomes of this.
-                    if let Err(error) = self.pacer.release(&target.credential, now).await {
+                    if let Err(error) = self.pacer.store.release(&target.credential, now).await {
                         tracing::warn!(
                             credential = %target.credential,
                             error = %ErrorChain(&error),
@@ -237,17 +253,12 @@ where
                 let now = (self.clock)();
                 match outcome::outcome(item, &error, now) {
                     (_, Some(Hold::Refused)) => self.refused(target, &error.to_string()).await,
-                    (_, Some(Hold::Until(until))) => {
-                        let error = outcome::cut(&error.to_string());
-                        self.pacer.hold(&target.credential, until, &error).await?;
-                        tracing::warn!(
-                            credential = %target.credential,
-                            hold.until = %at(until),
-                            error = %error,
-                            outcome = "held",
-                            "credential held back until the instant its host named"
-                        );
-                        Ok(self.not_before(until, Some(error)))
+                    (_, Some(Hold::Until { millis, too_fast })) => {
+                        let limit = Limit {
+                            until: millis,
+                            too_fast: too_fast.then_some(turn.reserved),
+                        };
+                        self.limited(target, limit, &error.to_string()).await
                     }
                     (record, None) => Ok(record),
                 }
@@ -255,11 +266,60 @@ where
         }
     }
 
+    /// The turn of a post that takes as long as the Provider allows; inside, what to record if it has to wait for longer
+    /// than this function does.
+    async fn turn(
+        &self,
+        target: &Target,
+        deadline: Timestamp,
+        place: &mut Place<'_>,
+    ) -> Result<Result<BegunTurn, Record>, Unavailable> {
+        let deadline = deadline - TIME_TO_RECORD;
+        let left = deadline.duration_since((self.clock)());
+        let millis = (asked(target).min(left) + TIME_TO_PREPARE).as_millis();
+        let millis = i64::try_from(millis).unwrap_or(i64::MAX);
+        match self.pacer.turn(place, millis, &self.clock).await? {
+            Turn::Now {
+                reserved,
+                was_held,
+                until,
+            } => {
+                let lease_end = until.and_then(|until| Timestamp::from_millisecond(until).ok());
+                Ok(Ok(BegunTurn {
+                    reserved,
+                    was_held,
+                    ends: lease_end.map_or(deadline, |end| end.min(deadline)),
+                }))
+            }
+            Turn::NotBefore(millis, reason) => Ok(Err(self.not_before(millis, reason))),
+        }
+    }
+
+    /// The host's limit is met: the credential rests, and its statuses with it, until the instant the host named.
+    async fn limited(&self, target: &Target, limit: Limit, error: &str) -> Result<Record, Unavailable> {
+        let error = outcome::cut(error);
+        let now = (self.clock)().as_millisecond();
+        let doublings = self
+            .pacer
+            .store
+            .hold(&target.credential, limit, &error, now)
+            .await?;
+        tracing::warn!(
+            credential = %target.credential,
+            hold.until = %at(limit.until),
+            pace.slowed = 1_u32 << doublings,
+            error = %error,
+            outcome = "held",
+            "credential held back until the instant its host named"
+        );
+        Ok(self.not_before(limit.until, Some(error)))
+    }
+
     /// The credential is missing or refused: it rests, and its statuses with it, until it is tried again.
     async fn refused(&self, target: &Target, error: &str) -> Result<Record, Unavailable> {
         let error = outcome::cut(error);
         let now = (self.clock)().as_millisecond();
-        let until = self.pacer.refuse(&target.credential, &error, now).await?;
+        let until = self.pacer.store.refuse(&target.credential, &error, now).await?;
         tracing::error!(
             credential = %target.credential,
             hold.until = %at(until),
@@ -292,11 +352,24 @@ fn may_be_the_credential(error: &PostError) -> bool {
     }
 }
 
-/// The time a Provider asks for, but none that is needed to record the outcome: what is cut off before that waits for the
-/// end of its lease.
-fn time_for_post(asked: Duration, deadline: Timestamp, now: Timestamp) -> Duration {
-    let left = deadline.duration_since(now) - TIME_TO_RECORD;
-    asked.min(Duration::try_from(left).unwrap_or_default())
+/// How long the Provider lets a post take.
+fn asked(target: &Target) -> SignedDuration {
+    SignedDuration::from_secs(i64::from(target.timeout_seconds))
+}
+
+/// A turn to post that has come.
+struct BegunTurn {
+    reserved: i64,
+    was_held: bool,
+    /// When the post has to be over.
+    ends: Timestamp,
+}
+
+/// The time a Provider asks for, but none after the turn: what is cut off when the function ends waits for the end of its
+/// claim, and what goes on after the lease is not alone. `None` if the turn is over.
+fn time_for_post(asked: SignedDuration, ends: Timestamp, now: Timestamp) -> Option<Duration> {
+    let time = asked.min(ends.duration_since(now));
+    Duration::try_from(time).ok().filter(|time| !time.is_zero())
 }
 
 fn missing_text(missing: &NoCredential) -> String {
@@ -327,11 +400,8 @@ fn log(item: &StatusItem, record: &Record, recorded: Recorded) {
         Record::Ended { reason, error } => (format!("ended({reason})"), error.as_deref(), None),
     };
     let coalesced = match record {
-        // Changes between the last one posted and this one, which nobody needs to see any more.
-        Record::Posted => item
-            .rev
-            .saturating_sub(item.posted.as_ref().map_or(0, |posted| posted.rev) + 1),
-        _ => 0,
+        Record::Posted | Record::Parked { .. } | Record::Ended { .. } => item.coalesced(),
+        Record::Retry(_) => 0,
     };
     macro_rules! line {
         ($level:ident) => {
@@ -371,12 +441,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_post_leaves_time_to_record_it() {
+    fn a_post_is_over_when_its_turn_is() {
         let at = |second| Timestamp::from_second(second).unwrap();
-        let seconds = |asked, left| time_for_post(Duration::from_secs(asked), at(left), at(0)).as_secs();
-        assert_eq!(seconds(15, 120), 15);
-        assert_eq!(seconds(60, 25), 20);
-        assert_eq!(seconds(15, 3), 0);
-        assert!(time_for_post(Duration::MAX, Timestamp::MAX, Timestamp::MIN) > Duration::from_secs(60));
+        let time = |asked, left| {
+            let time = time_for_post(SignedDuration::from_secs(asked), at(left), at(0));
+            time.map(|time| time.as_secs())
+        };
+        assert_eq!(time(15, 120), Some(15));
+        assert_eq!(time(60, 20), Some(20));
+        assert_eq!(time(15, 0), None);
+        assert_eq!(time(15, -3), None);
+        assert!(time_for_post(SignedDuration::MAX, Timestamp::MAX, Timestamp::MIN).is_some());
     }
 }

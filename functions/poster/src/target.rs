@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use shared::item::{StatusItem, secret_name, status_pk};
 use shared::kinds::{ObjectName, Provider, Reference, Scope};
-use shared::{CommitSha, CommitStatusRule, Repository};
+use shared::{CommitSha, CommitStatusRule, Repository, State};
 use tokio::sync::Mutex;
 
 use crate::cache::Timed;
@@ -54,15 +54,20 @@ impl<R: RuleStore> Targets<R> {
         let ended = |reason| Ok(Err(Record::Ended { reason, error: None }));
         let parked = |reason, error| Ok(Err(Record::Parked { reason, error }));
         let rule = match self.rule(item, now).await? {
+            // What it left pending is closed; nothing else of it is posted.
+            None if item.desired.state == State::Superseded && item.may_show_pending() => None,
             None => return ended("skipped(rule-gone)"),
             Some(Err(error)) => return parked("invalid-rule", Some(error.0)),
-            Some(Ok(rule)) => rule,
+            Some(Ok(rule)) if rule.spec.suspend => return ended("skipped(rule-suspended)"),
+            Some(Ok(rule)) => Some(rule),
         };
-        if rule.spec.suspend {
-            return ended("skipped(rule-suspended)");
-        }
-        let name = ObjectName::new(&rule.metadata.namespace, &rule.spec.provider_ref.name);
+        let name = rule.as_ref().map_or_else(
+            || item.provider.clone(),
+            |rule| ObjectName::new(&rule.metadata.namespace, &rule.spec.provider_ref.name),
+        );
         let (scope, provider) = match self.provider(&item.cluster, &name, now).await? {
+            // Both were deleted: nobody waits for it.
+            None if rule.is_none() => return ended("skipped(provider-gone)"),
             None => return parked("no-provider", Some(format!("there is no Provider {name}"))),
             Some(Err(error)) => return parked("invalid-provider", Some(error.0)),
             Some(Ok(found)) => found,
@@ -326,6 +331,90 @@ mod tests {
             let table = table();
             change(&table);
             assert_eq!(table.outcome(&item()).await, expected, "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_deleted_rule_left_pending_is_closed_and_nothing_else_of_it_is_posted() {
+        let posts = "github.com/Acme/Fleet with _all/apps/token";
+        let cases = [
+            (State::Superseded, Some(State::Pending), false, posts),
+            (State::Superseded, None, true, posts),
+            (State::Superseded, None, false, "ended skipped(rule-gone)"),
+            (
+                State::Superseded,
+                Some(State::Success),
+                false,
+                "ended skipped(rule-gone)",
+            ),
+            (
+                State::Success,
+                Some(State::Pending),
+                false,
+                "ended skipped(rule-gone)",
+            ),
+            (State::Pending, None, true, "ended skipped(rule-gone)"),
+        ];
+        for (desired, shown, unsure, expected) in cases {
+            let mut left = item();
+            left.desired.state = desired;
+            left.posted = shown.map(|state| shared::item::Posted {
+                state,
+                reason: "Progressing".into(),
+                rev: 1,
+                at: 0,
+            });
+            left.unsure = unsure;
+            let table = table();
+            table.rules.lock().unwrap().clear();
+            assert_eq!(
+                table.outcome(&left).await,
+                expected,
+                "{desired}, {shown:?}, {unsure}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn to_close_it_the_provider_is_needed_as_it_is() {
+        type Change = fn(&Table);
+        let cases: [(&str, Change, &str); 4] = [
+            (
+                "gone",
+                |table| table.providers.lock().unwrap().clear(),
+                "ended skipped(provider-gone)",
+            ),
+            (
+                "the cluster's own comes first",
+                |table| table.put_provider("dev/apps/github", Ok(provider())),
+                "github.com/Acme/Fleet with dev/apps/token",
+            ),
+            (
+                "suspended",
+                |table| {
+                    let mut provider = provider();
+                    provider.spec.suspend = true;
+                    table.put_provider("*/apps/github", Ok(provider));
+                },
+                "parked provider-suspended",
+            ),
+            (
+                "elsewhere",
+                |table| {
+                    let mut provider = provider();
+                    provider.spec.address = "https://github.com/acme/other".into();
+                    table.put_provider("*/apps/github", Ok(provider));
+                },
+                "ended skipped(provider-changed)",
+            ),
+        ];
+        for (name, change, expected) in cases {
+            let mut left = item();
+            (left.desired.state, left.unsure) = (State::Superseded, true);
+            let table = table();
+            table.rules.lock().unwrap().clear();
+            change(&table);
+            assert_eq!(table.outcome(&left).await, expected, "{name}");
         }
     }
 

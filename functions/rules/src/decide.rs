@@ -40,6 +40,13 @@ pub enum Hint {
     None,
 }
 
+/// Full name of the object whose status is stored, if that is another one than the object of `draft`: both write the same
+/// context on the same commit.
+pub fn rival(item: &StatusItem, draft: &StatusItem) -> Option<String> {
+    let same = item.cluster == draft.cluster && item.object == draft.object;
+    (!same).then(|| item.writer())
+}
+
 /// Decides what `incoming` changes about the status as it is stored.
 pub fn decide(item: Option<&StatusItem>, incoming: &Incoming) -> Decision {
     let quiet = incoming.desired.only_clears && incoming.desired.state == State::Success;
@@ -134,6 +141,7 @@ pub(crate) mod tests {
             ended: None,
             attempts: 0,
             unknown_commits: 0,
+            settled: 0,
             posts: 1,
             last_error: None,
             rule: "dev/apps/podinfo".to_owned().try_into().unwrap(),
@@ -141,8 +149,41 @@ pub(crate) mod tests {
             credential: "dev/apps/github".into(),
             cluster: "dev".into(),
             object: "Kustomization/apps/podinfo".into(),
+            rival: None,
             expires_at: None,
         }
+    }
+
+    #[test]
+    fn another_object_or_the_same_of_another_cluster_is_a_rival() {
+        let stored = item(&incoming(10, State::Success, "x"));
+        let with = |cluster: &str, object: &str| StatusItem {
+            cluster: cluster.into(),
+            object: object.into(),
+            ..stored.clone()
+        };
+        let stored_by = Some("dev/Kustomization/apps/podinfo".to_owned());
+        let cases = [
+            ("dev", "Kustomization/apps/podinfo", None),
+            ("prod", "Kustomization/apps/podinfo", stored_by.clone()),
+            ("dev", "Kustomization/web/podinfo", stored_by.clone()),
+            ("dev", "HelmRelease/apps/podinfo", stored_by),
+        ];
+        for (cluster, object, expected) in cases {
+            assert_eq!(
+                rival(&stored, &with(cluster, object)),
+                expected,
+                "{cluster}/{object}"
+            );
+        }
+        // Another event, rule or spelling of the context is none.
+        let elsewise = StatusItem {
+            rule: "*/apps/other".to_owned().try_into().unwrap(),
+            context: "DEV/kustomization/podinfo".into(),
+            event_id: "ff".into(),
+            ..stored.clone()
+        };
+        assert_eq!(rival(&stored, &elsewise), None);
     }
 
     fn quiet(mut incoming: Incoming) -> Incoming {

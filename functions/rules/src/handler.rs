@@ -14,7 +14,7 @@ use crate::decide::{Hint, Incoming};
 use crate::description::describe;
 use crate::evaluate::{CompiledRule, Wanted, evaluate};
 use crate::lookup::{Candidate, FoundProvider, Lookup};
-use crate::ports::{FirstSeen, HintQueue, RuleStore, StatusStore, Unavailable, Unreadable};
+use crate::ports::{HintQueue, RuleStore, StatusStore, Unavailable, Unreadable};
 use crate::verdict::{SkipReason, Verdict};
 
 /// Time one message may need at worst; with less left before the deadline no further one is begun.
@@ -22,6 +22,9 @@ const TIME_FOR_ONE: SignedDuration = SignedDuration::from_secs(5);
 
 /// Digits of a commit in a description, as hosts show them.
 const SHORT_SHA: usize = 7;
+
+/// Times an object's newest commit is looked at anew because another delivery has changed it meanwhile.
+const ROUNDS: usize = 5;
 
 /// What the handler works with.
 pub struct Deps<R, S, H, C> {
@@ -190,6 +193,9 @@ where
         Some((&draft, written.rev)),
         written.verdict,
     );
+    if let Some(rival) = &written.rival {
+        log_collision(message, &draft, rival);
+    }
     if written.hint == Hint::Send {
         hint(deps, &draft.key, written.rev, written.claims).await;
     }
@@ -204,9 +210,9 @@ fn closes_superseded(compiled: &CompiledRule) -> bool {
         && spec.event_severity == EventSeverity::Info
 }
 
-/// The object reports a commit for the first time: closes what it left pending on the one before, or, if this is an old
-/// commit whose event comes late, says so instead of pending. Before the status is written, so that a crash in between
-/// does it again.
+/// A status is new, so the object may report its commit for the first time: closes what it left pending on the one
+/// before, or, if this is an old commit whose event comes late, says so instead of pending. Before the status is
+/// written, so that a crash in between does it again.
 async fn supersede<R, S, H, C>(
     deps: &Deps<R, S, H, C>,
     message: &EventMessage,
@@ -236,28 +242,36 @@ where
             only_clears: false,
         },
     };
-    match deps
-        .statuses
-        .first_seen(draft, &instant(event.timestamp, version), now)
-        .await?
-    {
-        FirstSeen::Newest {
-            previous: Some(previous),
-        } => {
-            let closing = superseded(draft.key.sha());
-            if let Some(written) = deps.statuses.supersede(&previous, &closing, now).await? {
-                log_superseded(message, &draft.rule, &previous, draft.key.sha(), written.rev);
-                hint(deps, &previous, written.rev, written.claims).await;
+    let told = instant(event.timestamp, version);
+    for _ in 0..ROUNDS {
+        let newest = deps.statuses.newest(draft).await?;
+        match &newest {
+            Some(newest) if newest.commit.as_str() == draft.key.sha() => return Ok(()),
+            Some(newest) if newest.instant >= told => {
+                if incoming.desired.state == State::Pending {
+                    *incoming = superseded(newest.commit.as_str());
+                    draft.order_key = incoming.order_key.clone();
+                    draft.desired = incoming.desired.clone();
+                }
+                return Ok(());
             }
+            Some(previous) => {
+                let (closing, key) = (superseded(draft.key.sha()), &previous.status);
+                if let Some(written) = deps.statuses.supersede(key, &closing, now).await? {
+                    log_superseded(message, &draft.rule, key, draft.key.sha(), written.rev);
+                    hint(deps, key, written.rev, written.claims).await;
+                }
+            }
+            None => {}
         }
-        FirstSeen::SupersededBy(newer) if incoming.desired.state == State::Pending => {
-            *incoming = superseded(newer.as_str());
-            draft.order_key = incoming.order_key.clone();
-            draft.desired = incoming.desired.clone();
+        // Last, so that whoever comes after a crash finds what was not closed.
+        if deps.statuses.remember(draft, &told, newest.as_ref(), now).await? {
+            return Ok(());
         }
-        FirstSeen::Newest { previous: None } | FirstSeen::SupersededBy(_) => {}
     }
-    Ok(())
+    Err(Unavailable::to("remember an object's newest commit")(
+        "others kept changing it".to_owned(),
+    ))
 }
 
 /// The status is due in the table already: a hint that cannot be sent costs a minute and nothing else.
@@ -359,6 +373,7 @@ fn draft(
         ended: None,
         attempts: 0,
         unknown_commits: 0,
+        settled: 0,
         posts: 0,
         last_error: None,
         rule: reference.clone(),
@@ -372,6 +387,7 @@ fn draft(
         provider: provider_name,
         cluster: message.cluster.clone(),
         object: format!("{}/{}/{}", object.kind, object.namespace, object.name),
+        rival: None,
         expires_at: None,
         key,
     };
@@ -426,6 +442,24 @@ fn log_superseded(message: &EventMessage, rule: &Reference, key: &StatusKey, by:
     );
 }
 
+fn log_collision(message: &EventMessage, draft: &StatusItem, rival: &str) {
+    let writer = draft.writer();
+    tracing::warn!(
+        event.id = %message.id,
+        event.cluster = %message.cluster,
+        rule = %draft.rule,
+        commit.repository = draft.key.repository(),
+        commit.sha = draft.key.sha(),
+        status.context = %draft.context,
+        collision.writer = %writer,
+        collision.rival = rival,
+        outcome = "collision",
+        "{} on {}: written by {writer} and by {rival}, a `prefix` has to keep them apart",
+        draft.context,
+        draft.key.sha(),
+    );
+}
+
 fn log_no_rule(message: &EventMessage) {
     let object = &message.event.involved_object;
     tracing::info!(
@@ -448,13 +482,14 @@ fn log_no_rule(message: &EventMessage) {
 mod tests {
     use super::*;
     use crate::evaluate::tests::{SHA, object, rule, succeeded};
-    use crate::ports::{FoundRule, Written};
+    use crate::ports::{FoundRule, Newest, Written};
     use shared::item::ClusterItem;
     use shared::message::QueueMessage;
     use shared::{Event, InvolvedObject, State};
     use std::collections::HashMap;
-    use std::sync::Mutex;
+    use std::io;
     use std::sync::atomic::{AtomicI64, Ordering};
+    use std::sync::{Arc, Mutex};
 
     /// Seconds.
     const NOW: i64 = 1_786_108_382;
@@ -470,6 +505,8 @@ mod tests {
         no_hints: bool,
         /// Nothing is due after a write.
         idle: bool,
+        /// Who had written every status before.
+        rival: Option<&'static str>,
         hinted: Mutex<Vec<QueueMessage>>,
         applied: Mutex<Vec<StatusItem>>,
         /// Seconds after [`NOW`], and how many more every write takes.
@@ -532,6 +569,7 @@ mod tests {
                 hint: if self.idle { Hint::None } else { Hint::Send },
                 rev: 7,
                 claims: 2,
+                rival: self.rival.map(Into::into),
             }))
         }
 
@@ -539,7 +577,17 @@ mod tests {
             panic!("every status of these tests is known")
         }
 
-        async fn first_seen(&self, _: &StatusItem, _: &str, _: i64) -> Result<FirstSeen, Unavailable> {
+        async fn newest(&self, _: &StatusItem) -> Result<Option<Newest>, Unavailable> {
+            panic!("every status of these tests is known")
+        }
+
+        async fn remember(
+            &self,
+            _: &StatusItem,
+            _: &str,
+            _: Option<&Newest>,
+            _: i64,
+        ) -> Result<bool, Unavailable> {
             panic!("every status of these tests is known")
         }
 
@@ -816,6 +864,53 @@ mod tests {
         };
         world.written().await;
         assert!(world.hinted.lock().unwrap().is_empty());
+    }
+
+    /// What is logged goes here.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_collision_is_one_more_line_with_both_names() {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        let guard = tracing::subscriber::set_default(subscriber);
+        World::new().written().await;
+        World {
+            rival: Some("prod/Kustomization/apps/podinfo"),
+            ..World::new()
+        }
+        .written()
+        .await;
+        drop(guard);
+
+        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let [_, _, line] = log.lines().collect::<Vec<_>>().try_into().unwrap();
+        for part in [
+            "WARN",
+            "dev/apps/kustomization/podinfo",
+            "rule=*/apps/podinfo",
+            &format!("commit.sha={SHA:?}"),
+            "collision.writer=dev/Kustomization/apps/podinfo",
+            "collision.rival=\"prod/Kustomization/apps/podinfo\"",
+            "outcome=\"collision\"",
+        ] {
+            assert!(line.contains(part), "{part} in {line}");
+        }
     }
 
     #[tokio::test]

@@ -75,7 +75,7 @@ pub trait RuleStore {
 }
 
 /// What an event was found to mean for a status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
     /// The verdict.
     pub verdict: Verdict,
@@ -85,18 +85,19 @@ pub struct Written {
     pub rev: u64,
     /// See `rev`.
     pub claims: u32,
+    /// The other object that had written the status before, if there is one: [`crate::decide::rival`].
+    pub rival: Option<String>,
 }
 
-/// What is known of an object when it reports a commit for the first time.
+/// The newest commit an object is known to have reported to a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FirstSeen {
-    /// It is the newest; the status it left on the commit before, if there was one.
-    Newest {
-        /// See above.
-        previous: Option<StatusKey>,
-    },
-    /// It reported a newer one already.
-    SupersededBy(CommitSha),
+pub struct Newest {
+    /// The commit.
+    pub commit: CommitSha,
+    /// Its status.
+    pub status: StatusKey,
+    /// Where the event stands that told of it first: [`shared::order::instant`].
+    pub instant: String,
 }
 
 /// Writes desired statuses to the `statuses` table.
@@ -119,14 +120,18 @@ pub trait StatusStore {
         now: i64,
     ) -> impl Future<Output = Result<Written, Unavailable>> + Send;
 
-    /// Remembers that the object of `draft` reported its commit to its rule, at `instant`. Saying so again changes
-    /// nothing and has the same answer.
-    fn first_seen(
+    /// The newest commit the object of `draft` is known to have reported to its rule.
+    fn newest(&self, draft: &StatusItem) -> impl Future<Output = Result<Option<Newest>, Unavailable>> + Send;
+
+    /// Remembers the commit of `draft`, of which an event at `instant` told, in the place of the one that was `seen`.
+    /// Whether that was still so.
+    fn remember(
         &self,
         draft: &StatusItem,
         instant: &str,
+        seen: Option<&Newest>,
         now: i64,
-    ) -> impl Future<Output = Result<FirstSeen, Unavailable>> + Send;
+    ) -> impl Future<Output = Result<bool, Unavailable>> + Send;
 
     /// Applies an event to a status if that is pending, and to no other. `None` if it is not.
     fn supersede(

@@ -3,8 +3,10 @@
 
 pub mod apply;
 pub mod cluster;
+mod confirm;
 pub mod connect;
 pub mod delete;
+pub mod dlq;
 pub mod get;
 pub mod parked;
 mod print;
@@ -20,6 +22,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::queues::QueueError;
 use crate::root_key::RootKeyError;
 use crate::secrets::SecretError;
 use crate::store::StoreError;
@@ -80,6 +83,12 @@ pub fn next_step(error: &anyhow::Error) -> Option<&'static str> {
     if let Some(StoreError::Unavailable { .. }) = error.downcast_ref() {
         return Some(
             "check --stack, the AWS region and credentials; `--local` talks to a running local service",
+        );
+    }
+    if let Some(QueueError::Unavailable { .. }) = error.downcast_ref() {
+        return Some(
+            "check the AWS region and credentials; `--local` talks to a running local service. What was not done is left as \
+             it was: run the same command again",
         );
     }
     if let Some(StoreError::Unfinished { .. }) = error.downcast_ref() {

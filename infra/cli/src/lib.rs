@@ -1,11 +1,13 @@
 //! The operator's tool as a library: what the binary `commitstatus` does, for the local process and for
 //! tests.
 
+pub mod app;
 pub mod commands;
 pub mod connect;
 pub mod local_instance;
 pub mod names;
 pub mod object;
+pub mod queues;
 pub mod root_key;
 pub mod secrets;
 pub mod store;

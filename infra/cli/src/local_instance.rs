@@ -24,6 +24,9 @@ pub struct LocalInstance {
     pub dynamodb: String,
     /// Address clusters send events to, with a slash at the end.
     pub function_url: String,
+    /// Endpoint of its SQS; `None` if the process is of a release that had none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sqs: Option<String>,
 }
 
 /// There is no running `local`.
@@ -117,6 +120,18 @@ pub fn dynamodb_client(endpoint: &str) -> Client {
     Client::from_conf(config)
 }
 
+/// A client of an SQS on this machine, which takes any credentials.
+pub fn sqs_client(endpoint: &str) -> aws_sdk_sqs::Client {
+    let config = aws_sdk_sqs::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("local"))
+        .credentials_provider(Credentials::new("local", "local", None, None, "local"))
+        .endpoint_url(endpoint)
+        .timeout_config(crate::queues::timeouts())
+        .build();
+    aws_sdk_sqs::Client::from_conf(config)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,8 +162,17 @@ mod tests {
         let instance = LocalInstance {
             dynamodb: format!("http://{}", listener.local_addr().unwrap()),
             function_url: "http://127.0.0.1:1/".into(),
+            sqs: None,
         };
         instance.write(data.path()).unwrap();
+        assert_eq!(LocalInstance::find(data.path()).unwrap(), instance);
+
+        // What 0.1.0 wrote before it had an SQS.
+        let older = format!(
+            r#"{{"dynamodb":"{}","function_url":"http://127.0.0.1:1/"}}"#,
+            instance.dynamodb
+        );
+        std::fs::write(data.path().join(FILE), older).unwrap();
         assert_eq!(LocalInstance::find(data.path()).unwrap(), instance);
 
         drop(listener);

@@ -9,7 +9,7 @@ mod node;
 mod provider;
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use shared::kinds::API_GROUP;
 
@@ -53,10 +53,19 @@ pub struct Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.path.as_str() {
-            "" => write!(f, "{}: {}", self.position, self.text),
-            path => write!(f, "{}: {path}: {}", self.position, self.text),
+        let line = match self.path.as_str() {
+            "" => format!("{}: {}", self.position, self.text),
+            path => format!("{}: {path}: {}", self.position, self.text),
+        };
+        // Keys and values are quoted in these: nothing may move the cursor, or look like another line.
+        for c in line.chars() {
+            if c.is_control() {
+                write!(f, "{}", c.escape_default())?;
+            } else {
+                f.write_char(c)?;
+            }
         }
+        Ok(())
     }
 }
 

@@ -46,6 +46,7 @@ async fn running_instance(data_dir: &Path) {
     let instance = LocalInstance {
         dynamodb: format!("http://{}", listener.local_addr().unwrap()),
         function_url: "http://127.0.0.1:8080/".into(),
+        sqs: None,
     };
     tokio::spawn(dynoxide::server::serve_on(
         listener,
@@ -86,6 +87,11 @@ async fn an_operator_sets_up_a_cluster_on_this_machine() {
         "{manifests}"
     );
     run("--local get commitstatuses -o json", "");
+    let (code, _, err) = commitstatus(data.path(), "--local dlq list", "");
+    assert!(
+        code == 1 && err.contains("dead letters cannot be reached; stop it"),
+        "{err}"
+    );
 
     let secret = "secrets/commitstatus/providers/dev/flux-system/github-token.json";
     let secret = data.path().join(secret);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use aws_sdk_dynamodb::Client;
 use cli::local_instance::{LocalInstance, dynamodb_client, secrets_dir};
+use cli::queues::{Queue, Subject};
 use cli::root_key;
 use cli::secrets::FileSecrets;
 use cli::store::{create_tables, rules_table, statuses_table};
@@ -18,10 +19,10 @@ use jiff::SignedDuration;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::fifo::{FifoQueue, Settings};
+use crate::fifo::{FifoQueue, Received, Settings};
 use crate::ports::{Secrets, Sender};
 use crate::pump::{FUNCTION_TIMEOUT, pump};
-use crate::{Clock, function_url};
+use crate::{Clock, function_url, sqs};
 
 /// The one stack this process is: the tool's default.
 pub const STACK: &str = "commitstatus";
@@ -117,8 +118,10 @@ impl Service {
         let secrets = FileSecrets::new(secrets_dir(data_dir));
         root_key::create_if_absent(&secrets, STACK).await?;
 
-        let events = Arc::new(FifoQueue::new(EVENTS));
-        let posts = Arc::new(FifoQueue::new(POSTS));
+        let events = FifoQueue::new(EVENTS).on_death(|letter| log_dead_letter(Queue::Events, letter));
+        let posts = FifoQueue::new(POSTS).on_death(|letter| log_dead_letter(Queue::Posts, letter));
+        let (events, posts) = (Arc::new(events), Arc::new(posts));
+        let sqs_listener = listen(0).await?;
         let ports = Secrets::new(secrets.clone(), STACK);
 
         let intake = Arc::new(intake::handler::Deps {
@@ -129,7 +132,13 @@ impl Service {
         let instance = LocalInstance {
             dynamodb: endpoint,
             function_url: format!("http://{}/", listener.local_addr()?),
+            sqs: Some(format!("http://{}", sqs_listener.local_addr()?)),
         };
+        let queues = sqs::router(STACK, &events, &posts, Arc::new(clock));
+        tasks.spawn(async move {
+            // It ends with the process.
+            let _ = axum::serve(sqs_listener, queues).await;
+        });
         tasks.spawn(async move {
             // It ends with the process.
             let _ = axum::serve(listener, function_url::router(intake, clock)).await;
@@ -189,10 +198,13 @@ fn spawn_poster(
     posts: &Arc<FifoQueue>,
     clock: Clock,
 ) -> anyhow::Result<()> {
-    use poster::adapters::{CredentialsTable, RulesTable, StatusesTable};
+    use poster::adapters::{CredentialsTable, RulesTable, StatusesTable, Timer};
     let deps = Arc::new(poster::post::Deps {
         statuses: StatusesTable::new(dynamodb.clone(), statuses_table(STACK)),
-        pacer: CredentialsTable::new(dynamodb.clone(), statuses_table(STACK)),
+        pacer: poster::pacer::Pacer::new(
+            CredentialsTable::new(dynamodb.clone(), statuses_table(STACK)),
+            Timer,
+        ),
         targets: poster::target::Targets::new(RulesTable::new(dynamodb.clone(), rules_table(STACK))),
         credentials: poster::credentials::Credentials::new(secrets),
         hosts: poster::host::Hosts::new()?,
@@ -222,6 +234,23 @@ fn spawn_sweeper(tasks: &mut JoinSet<()>, dynamodb: &Client, posts: &Arc<FifoQue
             }
         }
     });
+}
+
+/// Nobody else would tell.
+fn log_dead_letter(queue: Queue, letter: &Received) {
+    let subject = match Subject::read(queue, &letter.body) {
+        // It may hold anything.
+        Subject::Malformed(_) => "a malformed message".to_owned(),
+        subject => subject.to_string(),
+    };
+    tracing::error!(
+        outcome = "dead-letter",
+        queue = queue.as_str(),
+        message.id = letter.id,
+        message.receives = letter.receives,
+        "{}",
+        format!("{subject} became a dead letter: see `commitstatus dlq list`").replace(char::is_control, " ")
+    );
 }
 
 async fn expire(database: Database) {
@@ -265,4 +294,63 @@ fn create_private_dir(path: &Path) -> std::io::Result<()> {
         .recursive(true)
         .mode(0o700)
         .create(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::Timestamp;
+    use shared::message::QueueMessage;
+    use std::io::Write;
+    use std::sync::Mutex;
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_message_that_becomes_a_dead_letter_is_logged_once_with_what_it_is() {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        let queue = FifoQueue::new(POSTS).on_death(|letter| log_dead_letter(Queue::Posts, letter));
+        let mut now = Timestamp::UNIX_EPOCH;
+        let message = QueueMessage {
+            body: r#"{"pk":"github.com/a/b@0","sk":"dev/x"}"#.into(),
+            group_id: "a".into(),
+            dedupe_id: "a".into(),
+        };
+        queue.send(message, now);
+
+        tracing::subscriber::with_default(subscriber, || {
+            for _ in 0..20 {
+                queue.receive(now);
+                now += POSTS.visibility;
+            }
+        });
+
+        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(log.lines().count(), 1, "{log}");
+        for part in [
+            "ERROR",
+            "github.com/a/b@0 dev/x became a dead letter",
+            "outcome=\"dead-letter\"",
+            "queue=\"posts\"",
+            "message.receives=10",
+        ] {
+            assert!(log.contains(part), "{part}: {log}");
+        }
+    }
 }

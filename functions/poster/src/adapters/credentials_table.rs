@@ -1,4 +1,4 @@
-//! Pace and holds of credentials, one item each in the `statuses` table.
+//! Pace, holds and leases of credentials, one item each in the `statuses` table.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
@@ -7,13 +7,14 @@ use shared::item::{ALONE, CredentialItem, PK, SK, credential_pk};
 
 use super::expression::{Item, Outcome, number, send, text, update};
 use crate::outcome::hold_millis;
-use crate::pace::{LONGEST_WAIT_MILLIS, Pace};
-use crate::ports::{CredentialStore, Slot, Unavailable};
+use crate::pace::{LONGEST_WAIT_MILLIS, Pace, RECOVERED_MILLIS, Slowness};
+use crate::ports::{CredentialStore, Lease, Limit, Slot, Unavailable};
 
 /// Times a slot is asked for while others take them.
 const ROUNDS: usize = 10;
 
 const HOLD: &str = "hold a credential";
+const SLOW: &str = "slow a credential";
 const READ: &str = "understand a credential's item";
 
 /// The credentials' items in DynamoDB.
@@ -51,29 +52,111 @@ impl CredentialsTable {
 }
 
 const NOT_HELD: &str = "(attribute_not_exists(#hold_until) OR #hold_until <= :now)";
+const NOT_BUSY: &str = "(attribute_not_exists(#busy_until) OR #busy_until <= :now OR #busy_until = :ours)";
+const NOT_SLOWED: &str = "(attribute_not_exists(#slowed_at) OR #slowed_at <= :recovered)";
+
+/// What stands in `ours` if there was no post before: no lease ends then.
+const NO_LEASE: i64 = 0;
+
+impl CredentialsTable {
+    /// Moves the next slot on, if the credential is free and nothing else has happened to its slots.
+    fn reserving(
+        &self,
+        credential: &str,
+        condition: &str,
+        slot: Reserving,
+        lease: Option<Lease>,
+        now: i64,
+    ) -> UpdateItemFluentBuilder {
+        let set = "SET #next_slot = :next";
+        let builder = match lease {
+            None => self.update(credential, set, &format!("{NOT_HELD} AND {condition}")),
+            Some(lease) => self
+                .update(
+                    credential,
+                    &format!("{set}, #busy_until = :busy_until"),
+                    &format!("{NOT_HELD} AND {NOT_BUSY} AND {condition}"),
+                )
+                .expression_attribute_values(":busy_until", number(slot.at + lease.millis))
+                .expression_attribute_values(":ours", number(lease.ours.unwrap_or(NO_LEASE))),
+        };
+        builder
+            .expression_attribute_values(":next", number(slot.next))
+            .expression_attribute_values(":now", number(now))
+            .return_values(ReturnValue::AllOld)
+    }
+
+    /// Writes down that the posts come too fast; returns by how many doublings the pace is slowed then.
+    async fn slow(
+        &self,
+        credential: &str,
+        mut seen: CredentialItem,
+        reserved: i64,
+        until: i64,
+        now: i64,
+    ) -> Result<u32, Unavailable> {
+        for _ in 0..ROUNDS {
+            let past = slowness(&seen);
+            let Some(slower) = Slowness::after_limit(past, reserved, until, now) else {
+                break;
+            };
+            let set = "SET #slowed = :slowed, #slowed_at = :slowed_at";
+            let builder = match past {
+                None => self.update(credential, set, "attribute_not_exists(#slowed_at)"),
+                Some(past) => self
+                    .update(credential, set, "#slowed_at = :seen AND #slowed = :doublings")
+                    .expression_attribute_values(":seen", number(past.since))
+                    .expression_attribute_values(":doublings", number(past.doublings)),
+            }
+            .expression_attribute_values(":slowed", number(slower.doublings))
+            .expression_attribute_values(":slowed_at", number(slower.since));
+            match send(builder, SLOW).await? {
+                Outcome::Done(_) => return Ok(slower.doublings_at(now)),
+                Outcome::Refused(Some(item)) => seen = read(item)?,
+                // Somebody removed the item: there is nothing left to slow.
+                Outcome::Refused(None) => return Ok(0),
+            }
+        }
+        Ok(doublings(&seen, now))
+    }
+}
+
+/// A slot and the one after it.
+#[derive(Clone, Copy)]
+struct Reserving {
+    at: i64,
+    next: i64,
+}
 
 impl CredentialStore for CredentialsTable {
-    async fn reserve(&self, credential: &str, pace: Pace, now: i64) -> Result<Slot, Unavailable> {
+    async fn reserve(
+        &self,
+        credential: &str,
+        pace: Pace,
+        lease: Option<Lease>,
+        now: i64,
+    ) -> Result<Slot, Unavailable> {
         let action = "reserve a slot";
-        let set = "SET #next_slot = :next";
-        let free = format!("{NOT_HELD} AND (attribute_not_exists(#next_slot) OR #next_slot <= :now)");
+        let reserved = |millis: i64, item: &Item| Slot::At {
+            millis,
+            was_held: holds(item) > 0,
+            lease: lease.map(|lease| millis + lease.millis),
+        };
+        let slot = Reserving {
+            at: now,
+            next: now + pace.interval_millis,
+        };
+        let free = format!("{NOT_SLOWED} AND (attribute_not_exists(#next_slot) OR #next_slot <= :now)");
         let builder = self
-            .update(credential, set, &free)
-            .expression_attribute_values(":next", number(now + pace.interval_millis))
-            .expression_attribute_values(":now", number(now))
-            .return_values(ReturnValue::AllOld);
+            .reserving(credential, &free, slot, lease, now)
+            .expression_attribute_values(":recovered", number(now - RECOVERED_MILLIS));
         let mut seen = match send(builder, action).await? {
-            Outcome::Done(item) => {
-                return Ok(Slot::At {
-                    millis: now,
-                    was_held: was_held(&item),
-                });
-            }
+            Outcome::Done(item) => return Ok(reserved(now, &item)),
             Outcome::Refused(item) => item,
         };
         for _ in 0..ROUNDS {
-            let item: CredentialItem = match seen {
-                Some(item) => serde_dynamo::from_item(item).map_err(Unavailable::to(READ))?,
+            let item = match seen {
+                Some(item) => read(item)?,
                 None => return Ok(Slot::NotBefore(now)),
             };
             if let Some(until) = item.hold_until.filter(|until| *until > now) {
@@ -82,30 +165,32 @@ impl CredentialStore for CredentialsTable {
                     reason: item.hold_reason,
                 });
             }
+            if let Some(lease) = lease
+                && let Some(until) = item.busy_until.filter(|until| *until > now)
+                && lease.ours != Some(until)
+            {
+                return Ok(Slot::Busy(until));
+            }
+            let pace = pace.slowed(doublings(&item, now));
             let next = item.next_slot.unwrap_or(now).max(now);
             let at = (next - pace.tolerance_millis()).max(now);
             if at > now + LONGEST_WAIT_MILLIS {
                 return Ok(Slot::NotBefore(at));
             }
             let same = match item.next_slot {
-                Some(_) => format!("{NOT_HELD} AND #next_slot = :seen"),
-                None => format!("{NOT_HELD} AND attribute_not_exists(#next_slot)"),
+                Some(_) => "#next_slot = :seen",
+                None => "attribute_not_exists(#next_slot)",
             };
-            let mut builder = self
-                .update(credential, set, &same)
-                .expression_attribute_values(":next", number(next + pace.interval_millis))
-                .expression_attribute_values(":now", number(now))
-                .return_values(ReturnValue::AllOld);
+            let slot = Reserving {
+                at,
+                next: next + pace.interval_millis,
+            };
+            let mut builder = self.reserving(credential, same, slot, lease, now);
             if let Some(slot) = item.next_slot {
                 builder = builder.expression_attribute_values(":seen", number(slot));
             }
             match send(builder, action).await? {
-                Outcome::Done(item) => {
-                    return Ok(Slot::At {
-                        millis: at,
-                        was_held: was_held(&item),
-                    });
-                }
+                Outcome::Done(item) => return Ok(reserved(at, &item)),
                 Outcome::Refused(item) => seen = item,
             }
         }
@@ -113,11 +198,26 @@ impl CredentialStore for CredentialsTable {
         Ok(Slot::NotBefore(now + LONGEST_WAIT_MILLIS))
     }
 
-    async fn hold(&self, credential: &str, until: i64, reason: &str) -> Result<(), Unavailable> {
-        let condition = "attribute_not_exists(#hold_until) OR #hold_until < :until";
-        let builder = self.holding(credential, condition, until, reason);
-        send(builder, HOLD).await?;
+    async fn end(&self, credential: &str, lease: i64, now: i64) -> Result<(), Unavailable> {
+        let builder = self
+            .update(credential, "SET #busy_until = :now", "#busy_until = :ours")
+            .expression_attribute_values(":now", number(now))
+            .expression_attribute_values(":ours", number(lease));
+        send(builder, "let others use a credential").await?;
         Ok(())
+    }
+
+    async fn hold(&self, credential: &str, limit: Limit, reason: &str, now: i64) -> Result<u32, Unavailable> {
+        let condition = "attribute_not_exists(#hold_until) OR #hold_until < :until";
+        let builder = self.holding(credential, condition, limit.until, reason);
+        let item = match send(builder, HOLD).await? {
+            Outcome::Done(item) | Outcome::Refused(Some(item)) => read(item)?,
+            Outcome::Refused(None) => return Ok(0),
+        };
+        match limit.too_fast {
+            Some(reserved) => self.slow(credential, item, reserved, limit.until, now).await,
+            None => Ok(doublings(&item, now)),
+        }
     }
 
     async fn refuse(&self, credential: &str, reason: &str, now: i64) -> Result<i64, Unavailable> {
@@ -137,10 +237,7 @@ impl CredentialStore for CredentialsTable {
             .expression_attribute_values(":now", number(now));
         match send(builder, HOLD).await? {
             Outcome::Done(_) | Outcome::Refused(None) => Ok(until),
-            Outcome::Refused(Some(item)) => {
-                let item: CredentialItem = serde_dynamo::from_item(item).map_err(Unavailable::to(READ))?;
-                Ok(item.hold_until.unwrap_or(until))
-            }
+            Outcome::Refused(Some(item)) => Ok(read(item)?.hold_until.unwrap_or(until)),
         }
     }
 
@@ -161,6 +258,18 @@ fn holds(item: &Item) -> u32 {
     }
 }
 
-fn was_held(item: &Item) -> bool {
-    holds(item) > 0
+fn read(item: Item) -> Result<CredentialItem, Unavailable> {
+    serde_dynamo::from_item(item).map_err(Unavailable::to(READ))
+}
+
+fn slowness(item: &CredentialItem) -> Option<Slowness> {
+    let since = item.slowed_at?;
+    Some(Slowness {
+        doublings: item.slowed,
+        since,
+    })
+}
+
+fn doublings(item: &CredentialItem, now: i64) -> u32 {
+    slowness(item).map_or(0, |slowness| slowness.doublings_at(now))
 }

@@ -84,9 +84,11 @@ impl StatusesTable {
         };
         let posted: AttributeValue =
             serde_dynamo::to_attribute_value(posted).map_err(Unavailable::to(RECORD))?;
-        let told = "SET #posted = :posted, #posts = :posts, #claims = :zero, #attempts = :zero";
+        let told =
+            "SET #posted = :posted, #settled = :settled, #posts = :posts, #claims = :zero, #attempts = :zero";
         let values = || {
             vec![
+                (":settled", number(claim.item.rev)),
                 (":posted", posted.clone()),
                 (":posts", number(claim.item.posts + 1)),
                 (":zero", number(0)),
@@ -172,22 +174,25 @@ impl StatusesTable {
             Some(_) => (", #last_error = :error", ""),
             None => ("", ", #last_error"),
         };
-        let expression =
-            format!("SET {set}, #claims = :zero{last_error} REMOVE #claim_until{remove}{unsure}{no_error}");
+        let expression = format!(
+            "SET {set}, #settled = :settled, #claims = :zero{last_error} REMOVE #claim_until{remove}{unsure}{no_error}"
+        );
+        values.push((":settled", number(claim.item.rev)));
         values.push((":zero", number(0)));
         if let Some(error) = error {
             values.push((":error", text(error)));
         }
         match self.write(claim, &expression, true, values).await? {
             Outcome::Refused(Some(item)) if is_ours(&item, claim) => {
-                let expression = format!("SET #due_at = :now, #claims = :zero REMOVE #claim_until{unsure}");
-                self.write(
-                    claim,
-                    &expression,
-                    false,
-                    vec![(":now", number(now)), (":zero", number(0))],
-                )
-                .await
+                let expression = format!(
+                    "SET #due_at = :now, #settled = :settled, #claims = :zero REMOVE #claim_until{unsure}"
+                );
+                let rest = vec![
+                    (":now", number(now)),
+                    (":settled", number(claim.item.rev)),
+                    (":zero", number(0)),
+                ];
+                self.write(claim, &expression, false, rest).await
             }
             outcome => Ok(outcome),
         }

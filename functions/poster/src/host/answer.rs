@@ -59,8 +59,15 @@ impl Answer<'_> {
         self.headers.contains_key(RETRY_AFTER)
     }
 
-    /// Holds until what `Retry-After` says, else until the instant the host named in its own way.
-    pub(super) fn rate_limited(&self, named: Option<Timestamp>, text: &str, now: Timestamp) -> PostError {
+    /// Holds until what `Retry-After` says, else until the instant the host named in its own way. `now` is when the
+    /// answer arrived.
+    pub(super) fn rate_limited(
+        &self,
+        named: Option<Timestamp>,
+        too_fast: bool,
+        text: &str,
+        now: Timestamp,
+    ) -> PostError {
         let after = |hold| now.checked_add(hold).unwrap_or(Timestamp::MAX);
         let until = self
             .retry_after(now)
@@ -71,6 +78,7 @@ impl Answer<'_> {
             .min(after(LONGEST_HOLD));
         PostError::RateLimited {
             until,
+            too_fast,
             message: self.message(text),
         }
     }
@@ -107,8 +115,8 @@ impl Answer<'_> {
             200..=299 => Ok(()),
             300..=399 => refused(refusal::MOVED),
             401 => Err(PostError::Unauthorized(message)),
-            429 => Err(self.rate_limited(None, text, now)),
-            403 if self.asks_to_wait() => Err(self.rate_limited(None, text, now)),
+            429 => Err(self.rate_limited(None, true, text, now)),
+            403 if self.asks_to_wait() => Err(self.rate_limited(None, true, text, now)),
             403 => refused(refusal::FORBIDDEN),
             404 => refused(refusal::NOT_FOUND),
             408 | 500.. => Err(PostError::Ambiguous(message)),
@@ -160,14 +168,18 @@ pub(super) mod testing {
             .collect()
     }
 
-    /// `ok`, the name of the decision, `forbidden` and its like, or `until +60` in seconds from now.
+    /// `ok`, the name of the decision, `forbidden` and its like, or `until +60` in seconds from now, and `used up until +60`
+    /// if the posts did not come too fast.
     pub(in crate::host) fn decision(outcome: &Result<(), PostError>) -> String {
         match outcome {
             Ok(()) => "ok".into(),
             Err(PostError::Ambiguous(_)) => "ambiguous".into(),
             Err(PostError::NotSent(_)) => "not sent".into(),
             Err(PostError::Conflict(_)) => "conflict".into(),
-            Err(PostError::RateLimited { until, .. }) => format!("until +{}", until.as_second() - NOW),
+            Err(PostError::RateLimited { until, too_fast, .. }) => {
+                let used_up = if *too_fast { "" } else { "used up " };
+                format!("{used_up}until +{}", until.as_second() - NOW)
+            }
             Err(PostError::Unauthorized(_)) => "unauthorized".into(),
             Err(PostError::UnknownCommit(_)) => "unknown commit".into(),
             Err(PostError::Permanent { reason, .. }) => (*reason).into(),

@@ -80,14 +80,16 @@ fn classify(answer: &Answer<'_>, _wanted: State, now: Timestamp) -> Result<(), P
     let text = text(&answer.json());
     let says = |words: &str| text.to_ascii_lowercase().contains(words);
     match answer.status {
+        // The primary limit, unless a secondary one is met as well: `Retry-After` comes with those only.
         StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS
             if answer.header("x-ratelimit-remaining") == Some("0") =>
         {
-            Err(answer.rate_limited(answer.epoch("x-ratelimit-reset"), &text, now))
+            let too_fast = answer.asks_to_wait() || says("secondary rate limit");
+            Err(answer.rate_limited(answer.epoch("x-ratelimit-reset"), too_fast, &text, now))
         }
         // A secondary limit: the reset in the headers is that of the primary one. "Abuse" is what it was called.
         StatusCode::FORBIDDEN if says("rate limit") || says("abuse detection") => {
-            Err(answer.rate_limited(None, &text, now))
+            Err(answer.rate_limited(None, true, &text, now))
         }
         StatusCode::UNPROCESSABLE_ENTITY | StatusCode::NOT_FOUND if says("no commit found") => {
             Err(PostError::UnknownCommit(answer.message(&text)))
@@ -288,19 +290,26 @@ mod tests {
                 403,
                 &primary,
                 r#"{"message":"API rate limit exceeded for installation ID 1."}"#,
-                "until +900",
+                "used up until +900",
                 "403 API rate limit exceeded for installation ID 1.",
             ),
             (
                 429,
                 &primary,
                 r#"{"message":"API rate limit exceeded"}"#,
-                "until +900",
+                "used up until +900",
                 "429 API rate limit exceeded",
             ),
-            (403, &passed, "{}", "until +60", "403 {}"),
-            (403, &nonsense, "", "until +86400", "403 Forbidden"),
+            (403, &passed, "{}", "used up until +60", "403 {}"),
+            (403, &nonsense, "", "used up until +86400", "403 Forbidden"),
             (403, &both, "", "until +30", "403 Forbidden"),
+            (
+                403,
+                &primary,
+                secondary_text,
+                "until +900",
+                "403 You have exceeded a secondary rate limit. Please wait a few minutes before you try again.",
+            ),
             (
                 403,
                 &secondary,

@@ -78,9 +78,10 @@ fn classify(answer: &Answer<'_>, wanted: State, now: Timestamp) -> Result<(), Po
         StatusCode::UNPROCESSABLE_ENTITY if says("number of jobs") => {
             Err(PostError::permanent(refusal::STATUS_LIMIT, answer.message(&text)))
         }
+        // Its limits are of a minute, and one that is used up was used too fast:
         // <https://docs.gitlab.com/administration/settings/user_and_ip_rate_limits/#response-headers>
         StatusCode::TOO_MANY_REQUESTS => {
-            Err(answer.rate_limited(answer.epoch("ratelimit-reset"), &text, now))
+            Err(answer.rate_limited(answer.epoch("ratelimit-reset"), true, &text, now))
         }
         _ => answer.classify(&text, now),
     }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use wiremock::matchers::{any, path};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
-use super::answer::testing::{decision, now};
+use super::answer::testing::{NOW, at, decision, now};
 use super::*;
 use HostKind::{Bitbucket, GitHub, GitLab};
 
@@ -22,6 +22,15 @@ const LONG: Duration = Duration::from_secs(30);
 const SHORT: Duration = Duration::from_millis(200);
 
 async fn post(host_kind: HostKind, root: &str, timeout: Duration) -> Result<(), PostError> {
+    post_at(host_kind, root, timeout, &now).await
+}
+
+async fn post_at(
+    host_kind: HostKind,
+    root: &str,
+    timeout: Duration,
+    clock: &impl Fn() -> Timestamp,
+) -> Result<(), PostError> {
     let repository = Repository::parse(host_kind, &format!("{root}/acme/fleet.infra")).unwrap();
     let credential = match host_kind {
         Bitbucket => format!(r#"{{"token":"user:{CANARY}"}}"#),
@@ -38,7 +47,7 @@ async fn post(host_kind: HostKind, root: &str, timeout: Duration) -> Result<(), 
     };
     let outcome = Hosts::new()
         .unwrap()
-        .post(&credential, &status, timeout, now())
+        .post(&credential, &status, timeout, clock)
         .await;
     if let Err(error) = &outcome {
         let told = format!("{error} {error:?}");
@@ -202,7 +211,7 @@ async fn a_host_is_understood_over_the_wire() {
                 .insert_header("x-ratelimit-remaining", "0")
                 .insert_header("x-ratelimit-reset", "1786108412")
                 .set_body_json(json!({"message": "API rate limit exceeded"})),
-            "until +30",
+            "used up until +30",
         ),
         (
             GitLab,
@@ -219,6 +228,37 @@ async fn a_host_is_understood_over_the_wire() {
     for (host_kind, template, expected) in cases {
         let server = answering(template).await;
         assert_eq!(decision(&post(host_kind, &server.uri(), LONG).await), expected);
+    }
+}
+
+/// The post takes 10 seconds.
+#[tokio::test]
+async fn a_wait_is_counted_from_the_answer_and_an_instant_is_taken_as_it_is() {
+    let reset = (NOW + 90).to_string();
+    let cases = [
+        (("retry-after", "90"), "until +100"),
+        (("retry-after", "Fri, 07 Aug 2026 13:14:32 GMT"), "until +90"),
+        (("ratelimit-reset", reset.as_str()), "until +90"),
+        (("x-other", ""), "until +70"),
+    ];
+    for ((name, value), expected) in cases {
+        let clock = Arc::new(AtomicI64::new(NOW));
+        let server = MockServer::start().await;
+        let (answer, moving) = (
+            ResponseTemplate::new(429).insert_header(name, value),
+            Arc::clone(&clock),
+        );
+        Mock::given(any())
+            .respond_with(move |_: &Request| {
+                moving.fetch_add(10, Ordering::Relaxed);
+                answer.clone()
+            })
+            .mount(&server)
+            .await;
+
+        let outcome = post_at(GitLab, &server.uri(), LONG, &|| at(clock.load(Ordering::Relaxed))).await;
+
+        assert_eq!(decision(&outcome), expected, "{name}: {value}");
     }
 }
 
@@ -451,7 +491,7 @@ async fn one_connection_carries_many_posts() {
             description: "d",
             target_url: None,
         };
-        assert_eq!(hosts.post(&credential, &status, LONG, now()).await, Ok(()));
+        assert_eq!(hosts.post(&credential, &status, LONG, &now).await, Ok(()));
     }
     assert_eq!(connections.load(Ordering::Relaxed), 1);
 }

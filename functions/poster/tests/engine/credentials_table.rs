@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use poster::adapters::CredentialsTable;
 use poster::pace::Pace;
-use poster::ports::{CredentialStore, Slot};
+use poster::ports::{CredentialStore, Lease, Limit, Slot};
 
 use crate::world::{NOW, World};
 
@@ -12,6 +12,7 @@ const A: &str = "_all/apps/a";
 const PACE: Pace = Pace {
     interval_millis: 1_000,
     burst: 4,
+    one_at_a_time: false,
 };
 
 async fn table() -> (World, CredentialsTable) {
@@ -24,6 +25,7 @@ fn at(millis: i64) -> Slot {
     Slot::At {
         millis,
         was_held: false,
+        lease: None,
     }
 }
 
@@ -31,11 +33,30 @@ fn after_a_hold(millis: i64) -> Slot {
     Slot::At {
         millis,
         was_held: true,
+        lease: None,
     }
 }
 
 async fn reserve(table: &CredentialsTable, now: i64) -> Slot {
-    table.reserve(A, PACE, now).await.unwrap()
+    table.reserve(A, PACE, None, now).await.unwrap()
+}
+
+/// A limit that is used up.
+async fn hold(table: &CredentialsTable, until: i64, reason: &str) {
+    let limit = Limit {
+        until,
+        too_fast: None,
+    };
+    assert_eq!(table.hold(A, limit, reason, NOW).await.unwrap(), 0, "slowed");
+}
+
+/// A post that reserved its slot at `reserved` was too fast.
+async fn too_fast(table: &CredentialsTable, reserved: i64, until: i64) -> u32 {
+    let limit = Limit {
+        until,
+        too_fast: Some(reserved),
+    };
+    table.hold(A, limit, "429", reserved + 500).await.unwrap()
 }
 
 #[tokio::test]
@@ -83,8 +104,11 @@ async fn a_credential_does_not_slow_another_one_down() {
     for _ in 0..8 {
         reserve(&table, NOW).await;
     }
-    table.hold(A, NOW + 60_000, "429").await.unwrap();
-    assert_eq!(table.reserve("_all/apps/b", PACE, NOW).await.unwrap(), at(NOW));
+    hold(&table, NOW + 60_000, "429").await;
+    assert_eq!(
+        table.reserve("_all/apps/b", PACE, None, NOW).await.unwrap(),
+        at(NOW)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -93,10 +117,11 @@ async fn reservations_at_once_get_slots_of_their_own() {
     let pace = Pace {
         interval_millis: 100,
         burst: 1,
+        one_at_a_time: false,
     };
     let reservations = [(); 8].map(|()| {
         let table = CredentialsTable::new(world.client.clone(), world.statuses.clone());
-        tokio::spawn(async move { table.reserve(A, pace, NOW).await.unwrap() })
+        tokio::spawn(async move { table.reserve(A, pace, None, NOW).await.unwrap() })
     });
     let mut slots = BTreeSet::new();
     for reservation in reservations {
@@ -120,7 +145,7 @@ async fn a_hold_lasts_until_the_exact_instant() {
     let (world, table) = table().await;
     reserve(&table, NOW).await;
     let until = NOW + 90_000;
-    table.hold(A, until, "429").await.unwrap();
+    hold(&table, until, "429").await;
     let item = world.credential(A).await.unwrap();
     assert_eq!(
         (item.hold_until, item.hold_reason),
@@ -142,14 +167,14 @@ async fn a_hold_lasts_until_the_exact_instant() {
 async fn a_hold_is_prolonged_and_never_shortened() {
     let (world, table) = table().await;
     let (shorter, until, longer) = (NOW + 30_000, NOW + 60_000, NOW + 90_000);
-    table.hold(A, until, "first").await.unwrap();
+    hold(&table, until, "first").await;
     for not_longer in [shorter, until] {
-        table.hold(A, not_longer, "second").await.unwrap();
+        hold(&table, not_longer, "second").await;
         let item = world.credential(A).await.unwrap();
         assert_eq!((item.hold_until, item.holds), (Some(until), 1));
         assert_eq!(item.hold_reason.as_deref(), Some("first"));
     }
-    table.hold(A, longer, "third").await.unwrap();
+    hold(&table, longer, "third").await;
     let item = world.credential(A).await.unwrap();
     assert_eq!((item.hold_until, item.holds), (Some(longer), 2));
 }
@@ -214,12 +239,208 @@ async fn a_taken_post_forgets_the_holds_and_keeps_the_pace() {
 #[tokio::test]
 async fn a_taken_post_does_not_end_a_hold_that_began_meanwhile() {
     let (world, table) = table().await;
-    table.hold(A, NOW + 1_000, "429").await.unwrap();
+    hold(&table, NOW + 1_000, "429").await;
     let now = NOW + 2_000;
-    table.hold(A, now + 60_000, "429 again").await.unwrap();
+    hold(&table, now + 60_000, "429 again").await;
 
     table.release(A, now).await.unwrap();
 
     assert_eq!(reserve(&table, now).await, held(now + 60_000, "429 again"));
     assert_eq!(world.credential(A).await.unwrap().holds, 2);
+}
+
+#[tokio::test]
+async fn a_credential_that_was_too_fast_posts_at_half_its_pace_and_without_bursts() {
+    let (_world, table) = table().await;
+    assert_eq!(reserve(&table, NOW).await, at(NOW));
+    let until = NOW + 60_000;
+    assert_eq!(too_fast(&table, NOW, until).await, 1);
+
+    for wait in [0, 2_000] {
+        assert_eq!(reserve(&table, until).await, after_a_hold(until + wait));
+    }
+    assert_eq!(reserve(&table, until).await, Slot::NotBefore(until + 4_000));
+    let later = until + 100_000;
+    assert_eq!(
+        reserve(&table, later).await,
+        after_a_hold(later),
+        "a pause is no burst"
+    );
+    assert_eq!(reserve(&table, later).await, after_a_hold(later + 2_000));
+}
+
+#[tokio::test]
+async fn a_burst_under_way_is_waited_off_when_the_pace_slows() {
+    let (_world, table) = table().await;
+    for _ in 0..4 {
+        assert_eq!(reserve(&table, NOW).await, at(NOW));
+    }
+    too_fast(&table, NOW, NOW + 1_000).await;
+    assert_eq!(reserve(&table, NOW + 1_000).await, after_a_hold(NOW + 4_000));
+}
+
+#[tokio::test]
+async fn the_pace_recovers_without_a_write() {
+    let (world, table) = table().await;
+    let until = NOW + 1_000;
+    too_fast(&table, NOW, until).await;
+    table.release(A, until).await.unwrap();
+    let slowed = world.credential(A).await;
+
+    let recovered = until + 10 * 60_000;
+    assert_eq!(reserve(&table, recovered - 1).await, at(recovered - 1));
+    assert_eq!(
+        reserve(&table, recovered - 1).await,
+        at(recovered + 1_999),
+        "still slow"
+    );
+    let much_later = recovered + 60_000;
+    for _ in 0..4 {
+        assert_eq!(
+            reserve(&table, much_later).await,
+            at(much_later),
+            "the burst is back"
+        );
+    }
+    assert_eq!(reserve(&table, much_later).await, at(much_later + 1_000));
+    let now = world.credential(A).await.unwrap();
+    let slowed = slowed.unwrap();
+    assert_eq!((now.slowed, now.slowed_at), (slowed.slowed, slowed.slowed_at));
+
+    assert_eq!(
+        too_fast(&table, much_later, much_later + 60_000).await,
+        1,
+        "it begins anew"
+    );
+}
+
+#[tokio::test]
+async fn each_limit_slows_further_and_those_of_one_wave_count_once() {
+    let (world, table) = table().await;
+    let mut reserved = NOW;
+    for doublings in [1, 2, 3, 4, 4] {
+        let until = reserved + 60_000;
+        assert_eq!(too_fast(&table, reserved, until).await, doublings);
+        // Those that were under way meanwhile, one of them with a longer wait.
+        assert_eq!(too_fast(&table, reserved + 100, until).await, doublings);
+        assert_eq!(too_fast(&table, reserved + 100, until + 5_000).await, doublings);
+        assert_eq!(too_fast(&table, until + 100, until + 5_000).await, doublings);
+        let item = world.credential(A).await.unwrap();
+        assert_eq!((item.slowed, item.slowed_at), (doublings, Some(until + 5_000)));
+        reserved = until + 5_000;
+    }
+}
+
+#[tokio::test]
+async fn a_limit_within_a_longer_hold_slows_and_leaves_the_hold_as_it_is() {
+    let (world, table) = table().await;
+    hold(&table, NOW + 3_600_000, "used up").await;
+    assert_eq!(too_fast(&table, NOW, NOW + 60_000).await, 1);
+    let item = world.credential(A).await.unwrap();
+    assert_eq!((item.hold_until, item.holds), (Some(NOW + 3_600_000), 1));
+    assert_eq!(item.hold_reason.as_deref(), Some("used up"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn posts_that_are_too_fast_together_slow_once() {
+    let world = World::new().await;
+    let at_once = [0, 1, 2, 3].map(|later| {
+        let table = CredentialsTable::new(world.client.clone(), world.statuses.clone());
+        tokio::spawn(async move { too_fast(&table, NOW, NOW + 60_000 + later).await })
+    });
+    for slowed in at_once {
+        assert_eq!(slowed.await.unwrap(), 1);
+    }
+    let item = world.credential(A).await.unwrap();
+    assert_eq!((item.slowed, item.slowed_at), (1, Some(NOW + 60_003)));
+}
+
+/// A slot, and the credential alone for 20 seconds from then.
+async fn alone(table: &CredentialsTable, ours: Option<i64>, now: i64) -> Slot {
+    let lease = Lease { millis: 20_000, ours };
+    table.reserve(A, PACE, Some(lease), now).await.unwrap()
+}
+
+fn alone_at(millis: i64) -> Slot {
+    Slot::At {
+        millis,
+        was_held: false,
+        lease: Some(millis + 20_000),
+    }
+}
+
+#[tokio::test]
+async fn one_poster_has_the_credential_until_it_ends_its_lease() {
+    let (world, table) = table().await;
+    assert_eq!(alone(&table, None, NOW).await, alone_at(NOW));
+    let ours = NOW + 20_000;
+    let taken = world.credential(A).await;
+    for other in [None, Some(NOW + 19_999)] {
+        assert_eq!(alone(&table, other, NOW + 5_000).await, Slot::Busy(ours));
+    }
+    assert_eq!(world.credential(A).await, taken, "nothing is reserved");
+
+    assert_eq!(
+        alone(&table, Some(ours), NOW + 5_000).await,
+        alone_at(NOW + 5_000)
+    );
+    let ours = NOW + 25_000;
+    table.end(A, ours - 5_000, NOW + 6_000).await.unwrap();
+    assert_eq!(
+        alone(&table, None, NOW + 6_000).await,
+        Slot::Busy(ours),
+        "not that lease"
+    );
+    table.end(A, ours, NOW + 6_000).await.unwrap();
+    assert_eq!(alone(&table, None, NOW + 6_000).await, alone_at(NOW + 6_000));
+
+    table.end("unknown", ours, NOW).await.unwrap();
+    assert_eq!(world.credential("unknown").await, None);
+}
+
+#[tokio::test]
+async fn a_lease_that_nobody_ends_ends_by_itself() {
+    let (_world, table) = table().await;
+    alone(&table, None, NOW).await;
+    let end = NOW + 20_000;
+    assert_eq!(alone(&table, None, end - 1).await, Slot::Busy(end));
+    assert_eq!(alone(&table, None, end).await, alone_at(end));
+}
+
+#[tokio::test]
+async fn a_lease_lasts_from_the_slot_on_and_keeps_the_pace() {
+    let (_world, table) = table().await;
+    for _ in 0..4 {
+        reserve(&table, NOW).await;
+    }
+    assert_eq!(alone(&table, None, NOW).await, alone_at(NOW + 1_000));
+    assert_eq!(alone(&table, None, NOW + 20_999).await, Slot::Busy(NOW + 21_000));
+}
+
+#[tokio::test]
+async fn a_held_credential_is_held_for_who_has_it_too() {
+    let (_world, table) = table().await;
+    alone(&table, None, NOW).await;
+    hold(&table, NOW + 60_000, "429").await;
+    assert_eq!(
+        alone(&table, Some(NOW + 20_000), NOW + 1_000).await,
+        held(NOW + 60_000, "429")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_posters_one_gets_the_credential() {
+    let world = World::new().await;
+    let reservations = [0, 1, 2, 3].map(|later| {
+        let table = CredentialsTable::new(world.client.clone(), world.statuses.clone());
+        tokio::spawn(async move { alone(&table, None, NOW + later).await })
+    });
+    let mut got = 0;
+    for reservation in reservations {
+        match reservation.await.unwrap() {
+            Slot::At { .. } => got += 1,
+            slot => assert!(matches!(slot, Slot::Busy(_)), "{slot:?}"),
+        }
+    }
+    assert_eq!(got, 1);
 }

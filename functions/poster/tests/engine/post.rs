@@ -1,17 +1,22 @@
 //! A status from its hint to the host's answer.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
+use poster::adapters::CredentialsTable;
 use poster::handler::handle;
 use poster::pace::Pace;
-use poster::ports::CredentialStore;
+use poster::ports::{CredentialStore, Lease, Limit, Slot, Unavailable};
 use poster::post::LEASE_MILLIS;
 use serde_json::{Value, json};
 use shared::HostKind;
 use shared::State::{Failure, Pending, Success};
 use shared::item::{StatusItem, due_shard, parked_shard};
 use shared::message::{PostHint, StatusKey};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use wiremock::ResponseTemplate;
 
 use crate::world::{CREDENTIAL, JITTER, NOW, TestDeps, World, posted};
@@ -39,7 +44,12 @@ fn record(id: &str, group: &str, key: &StatusKey) -> Value {
     record_with(id, group, &hint.to_queue("").unwrap().body)
 }
 
-async fn batch(world: &World, deps: &TestDeps, records: &[Value], seconds_left: i64) -> Vec<String> {
+async fn batch<P: CredentialStore>(
+    world: &World,
+    deps: &TestDeps<P>,
+    records: &[Value],
+    seconds_left: i64,
+) -> Vec<String> {
     let batch = serde_json::from_value(json!({ "Records": records })).unwrap();
     let deadline = Timestamp::from_millisecond(world.now() + seconds_left * 1000).unwrap();
     let failed = handle(deps, batch, deadline).await.batch_item_failures;
@@ -50,7 +60,7 @@ async fn batch(world: &World, deps: &TestDeps, records: &[Value], seconds_left: 
 }
 
 /// Handles a hint that must not fail, and returns the status then.
-async fn work_on(world: &World, deps: &TestDeps, key: &StatusKey) -> StatusItem {
+async fn work_on<P: CredentialStore>(world: &World, deps: &TestDeps<P>, key: &StatusKey) -> StatusItem {
     let failed = batch(world, deps, &[record("1", "g", key)], 600).await;
     assert!(failed.is_empty(), "{failed:?}");
     world.item(key).await
@@ -345,6 +355,299 @@ async fn a_rate_limit_holds_the_credential_until_the_instant_the_host_named() {
     assert_eq!(world.credential(CREDENTIAL).await.unwrap().hold_until, None);
 }
 
+/// The host takes ten seconds to answer.
+#[tokio::test]
+async fn a_wait_is_counted_from_the_hosts_answer() {
+    let world = World::new().await;
+    let item = world.due("dev/x", Success);
+    world.put_status(&item).await;
+    world.while_posting(world.taking(10_000));
+    world.host_answers([rate_limited(90)]);
+
+    let item = work_on(&world, &world.deps(), &item.key).await;
+
+    let until = NOW + 100_000;
+    assert_eq!(
+        world.credential(CREDENTIAL).await.unwrap().hold_until,
+        Some(until)
+    );
+    assert_eq!(item.due_at, Some(until + JITTER));
+}
+
+#[tokio::test]
+async fn a_credential_slows_with_each_limit_unless_a_longer_one_is_used_up() {
+    let world = World::new().await;
+    let deps = world.deps();
+    let key = world.key("dev/x");
+    world.put_status(&world.due("dev/x", Success)).await;
+    let used_up = answer(403)
+        .insert_header("x-ratelimit-remaining", "0")
+        .insert_header("x-ratelimit-reset", (NOW / 1000 + 200).to_string());
+    world.host_answers([rate_limited(60), rate_limited(60), used_up]);
+
+    for (until, slowed) in [(NOW + 60_000, 1), (NOW + 120_000, 2), (NOW + 200_000, 2)] {
+        work_on(&world, &deps, &key).await;
+        let credential = world.credential(CREDENTIAL).await.unwrap();
+        assert_eq!((credential.hold_until, credential.slowed), (Some(until), slowed));
+        world.advance_to(until);
+    }
+    assert!(work_on(&world, &deps, &key).await.is_posted());
+    let next = world.due("dev/y", Success);
+    world.put_status(&next).await;
+    let next = work_on(&world, &deps, &next.key).await;
+    assert_eq!(
+        next.due_at,
+        Some(NOW + 204_000 + JITTER),
+        "one post in four seconds"
+    );
+}
+
+/// Hints in groups of their own for that many statuses with one credential.
+async fn side_by_side(world: &World, statuses: usize) -> (Vec<StatusKey>, Vec<Value>) {
+    let mut keys = Vec::new();
+    let mut records = Vec::new();
+    for n in 0..statuses {
+        let item = world.due(&format!("dev/{n}"), Success);
+        world.put_status(&item).await;
+        records.push(record(&n.to_string(), &n.to_string(), &item.key));
+        keys.push(item.key);
+    }
+    (keys, records)
+}
+
+/// Another process handles a hint while the host has the next post.
+fn another_poster_while_posting(world: &World, key: &StatusKey) {
+    let deps = world.deps();
+    let batch = json!({ "Records": [record("other", "other", key)] });
+    let deadline = Timestamp::from_millisecond(world.now() + 600_000).unwrap();
+    world.while_posting(move || {
+        let poster = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            let batch = serde_json::from_value(batch).unwrap();
+            runtime.block_on(handle(&deps, batch, deadline))
+        });
+        assert!(poster.join().unwrap().batch_item_failures.is_empty());
+    });
+}
+
+#[tokio::test]
+async fn statuses_of_one_process_wait_for_each_other_and_the_last_one_ends_the_lease() {
+    let world = World::new().await;
+    let (keys, records) = side_by_side(&world, 5).await;
+
+    assert!(batch(&world, &world.deps(), &records, 600).await.is_empty());
+
+    for key in &keys {
+        assert!(world.item(key).await.is_posted());
+    }
+    assert_eq!(world.now(), NOW, "nobody had to ask again");
+    assert_eq!(world.credential(CREDENTIAL).await.unwrap().busy_until, Some(NOW));
+}
+
+#[tokio::test]
+async fn another_process_does_not_post_with_the_credential_meanwhile() {
+    let world = World::new().await;
+    let (keys, records) = side_by_side(&world, 2).await;
+    another_poster_while_posting(&world, &keys[1]);
+
+    assert!(work_on(&world, &world.deps(), &keys[0]).await.is_posted());
+
+    assert_eq!(world.posts().await.len(), 1);
+    let other = world.item(&keys[1]).await;
+    // Flux's timeout and the time to read the secret.
+    assert_eq!(other.due_at, Some(NOW + 20_000 + JITTER));
+    assert_eq!(
+        (other.attempts, other.unsure, other.claim_until),
+        (0, false, None)
+    );
+    assert_eq!(world.now(), NOW + 1_750, "it has asked a few times");
+
+    assert!(batch(&world, &world.deps(), &records, 600).await.is_empty());
+    assert!(world.item(&keys[1]).await.is_posted());
+}
+
+#[tokio::test]
+async fn a_credential_that_is_free_again_soon_is_waited_for() {
+    let world = World::new().await;
+    let item = world.due("dev/x", Success);
+    world.put_status(&item).await;
+    let deps = world.deps();
+    let lease = Lease {
+        millis: 600,
+        ours: None,
+    };
+    let pace = Pace::of(HostKind::GitHub);
+    let store = &deps.pacer.store;
+    store.reserve(CREDENTIAL, pace, Some(lease), NOW).await.unwrap();
+
+    assert!(work_on(&world, &deps, &item.key).await.is_posted());
+
+    assert_eq!(world.now(), NOW + 750);
+}
+
+#[tokio::test]
+async fn who_stands_in_line_until_the_deadline_comes_near_gets_a_due_date() {
+    let world = World::new().await;
+    let (keys, records) = side_by_side(&world, 2).await;
+    world.while_posting(world.taking(10_000));
+
+    assert!(batch(&world, &world.deps(), &records, 34).await.is_empty());
+
+    assert_eq!(world.posts().await.len(), 1);
+    let now = NOW + 10_000;
+    let [first, second] = [world.item(&keys[0]).await, world.item(&keys[1]).await];
+    let waiting = if first.is_posted() { second } else { first };
+    assert_eq!((waiting.due_at, waiting.attempts), (Some(now + JITTER), 0));
+    assert_eq!(waiting.claim_until, None);
+    assert_eq!(world.credential(CREDENTIAL).await.unwrap().busy_until, Some(now));
+}
+
+#[tokio::test]
+async fn the_second_post_after_a_secret_was_mended_has_a_turn_of_its_own() {
+    let world = World::new().await;
+    let deps = world.deps();
+    let (keys, _) = side_by_side(&world, 2).await;
+    work_on(&world, &deps, &keys[0]).await;
+    world.secrets.set("token-two");
+    world.host_refuses(Some("token-one"));
+
+    assert!(work_on(&world, &deps, &keys[1]).await.is_posted());
+
+    assert_eq!(
+        world.credential(CREDENTIAL).await.unwrap().next_slot,
+        Some(NOW + 3_000)
+    );
+}
+
+/// Cannot end a lease.
+struct Unending(CredentialsTable);
+
+impl CredentialStore for Unending {
+    async fn reserve(
+        &self,
+        credential: &str,
+        pace: Pace,
+        lease: Option<Lease>,
+        now: i64,
+    ) -> Result<Slot, Unavailable> {
+        self.0.reserve(credential, pace, lease, now).await
+    }
+
+    async fn end(&self, _: &str, _: i64, _: i64) -> Result<(), Unavailable> {
+        Err(Unavailable::to("let others use a credential")(
+            "throttled".to_owned(),
+        ))
+    }
+
+    async fn hold(&self, credential: &str, limit: Limit, reason: &str, now: i64) -> Result<u32, Unavailable> {
+        self.0.hold(credential, limit, reason, now).await
+    }
+
+    async fn refuse(&self, credential: &str, reason: &str, now: i64) -> Result<i64, Unavailable> {
+        self.0.refuse(credential, reason, now).await
+    }
+
+    async fn release(&self, credential: &str, now: i64) -> Result<(), Unavailable> {
+        self.0.release(credential, now).await
+    }
+}
+
+/// Nothing is ended on the way: that would fail here, and the next one would find the credential taken.
+#[tokio::test]
+async fn a_line_hands_its_lease_on_from_the_first_post_to_the_last() {
+    let world = World::new().await;
+    let (keys, records) = side_by_side(&world, 4).await;
+    let table = CredentialsTable::new(world.client.clone(), world.statuses.clone());
+    let deps = world.deps_with(Unending(table), &world.statuses, &world.rules);
+    world.while_posting(|| {});
+    world.while_posting(|| {});
+    another_poster_while_posting(&world, &keys[3]);
+
+    assert!(batch(&world, &deps, &records[..3], 600).await.is_empty());
+
+    for key in &keys[..3] {
+        assert!(world.item(key).await.is_posted());
+    }
+    assert_eq!(world.posts().await.len(), 3);
+    assert!(world.item(&keys[3]).await.due_at > Some(NOW));
+}
+
+#[tokio::test]
+async fn a_lease_that_could_not_be_ended_costs_others_its_rest_and_no_post() {
+    let world = World::new().await;
+    let (keys, _) = side_by_side(&world, 2).await;
+    let table = CredentialsTable::new(world.client.clone(), world.statuses.clone());
+    let deps = world.deps_with(Unending(table), &world.statuses, &world.rules);
+
+    assert!(work_on(&world, &deps, &keys[0]).await.is_posted());
+
+    let other = work_on(&world, &world.deps(), &keys[1]).await;
+    assert_eq!(other.due_at, Some(NOW + 20_000 + JITTER));
+    world.advance_to(NOW + 20_000);
+    assert!(work_on(&world, &world.deps(), &keys[1]).await.is_posted());
+    assert_eq!(world.posts().await.len(), 2);
+}
+
+/// A Git host that takes posts, and answers none before `let_go`.
+async fn slow_host(let_go: Arc<Notify>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let authority = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        loop {
+            let mut request = Vec::new();
+            while !request.ends_with(b"}") {
+                if stream.read_buf(&mut request).await.unwrap() == 0 {
+                    return;
+                }
+            }
+            let_go.notified().await;
+            let_go.notify_one();
+            let answer = b"HTTP/1.1 201 Created\r\ncontent-length: 2\r\n\r\n{}";
+            stream.write_all(answer).await.unwrap();
+        }
+    });
+    authority
+}
+
+/// The slow host answers when the other one has got all its posts, and not before.
+#[tokio::test]
+async fn what_is_slow_or_held_does_not_slow_other_credentials_of_the_batch() {
+    let world = World::new().await;
+    let let_go = Arc::new(Notify::new());
+    let authority = slow_host(Arc::clone(&let_go)).await;
+    let (quick, mut records) = side_by_side(&world, 3).await;
+    world.while_posting(|| {});
+    world.while_posting(|| {});
+    world.while_posting(move || let_go.notify_one());
+    let mut slow = Vec::new();
+    for context in ["dev/slow/1", "dev/slow/2"] {
+        slow.push(world.due_elsewhere("slow", &authority, context).await);
+    }
+    let held = world.due_elsewhere("held", &authority, "dev/held").await;
+    let store = CredentialsTable::new(world.client.clone(), world.statuses.clone());
+    let limit = Limit {
+        until: NOW + MINUTE,
+        too_fast: None,
+    };
+    store.hold(&held.credential, limit, "429", NOW).await.unwrap();
+    for (n, item) in slow.iter().chain([&held]).enumerate() {
+        let id = format!("slow{n}");
+        records.insert(0, record(&id, &id, &item.key));
+    }
+
+    assert!(batch(&world, &world.deps(), &records, 600).await.is_empty());
+
+    for key in quick.iter().chain(slow.iter().map(|item| &item.key)) {
+        assert!(world.item(key).await.is_posted(), "{key:?}");
+    }
+    assert_eq!(world.posts().await.len(), 3);
+    assert_eq!(world.item(&held.key).await.due_at, Some(NOW + MINUTE + JITTER));
+}
+
 #[tokio::test]
 async fn a_slot_too_far_away_becomes_the_due_date() {
     let world = World::new().await;
@@ -358,7 +661,11 @@ async fn a_slot_too_far_away_becomes_the_due_date() {
         if n < 15 {
             assert!(work_on(&world, &deps, &item.key).await.is_posted());
         } else {
-            deps.pacer.reserve(CREDENTIAL, pace, NOW).await.unwrap();
+            deps.pacer
+                .store
+                .reserve(CREDENTIAL, pace, None, NOW)
+                .await
+                .unwrap();
             held_up = Some(item.key);
         }
     }

@@ -163,6 +163,7 @@ async fn a_post_clears_every_marker() {
 
     let expected = StatusItem {
         rev: 4,
+        settled: 4,
         posts: 3,
         posted: posted(Failure, 4),
         due: None,
@@ -191,7 +192,7 @@ async fn a_post_of_what_has_changed_meanwhile_leaves_the_change_due() {
         item.posted.as_ref().map(|posted| (posted.state, posted.rev)),
         Some((Failure, 1))
     );
-    assert_eq!((item.rev, item.posts), (2, 1));
+    assert_eq!((item.rev, item.settled, item.posts), (2, 1, 1));
     assert_eq!((item.due_at, item.expires_at), (Some(NOW + 1), None));
     assert_eq!((item.unsure, item.claim_until), (false, None));
     let next = ours(&world, &key, NOW + 1).await;
@@ -409,6 +410,7 @@ async fn a_retry_of_what_has_changed_meanwhile_leaves_its_attempts_alone() {
     let item = world.item(&key).await;
     assert_eq!((item.attempts, item.due_at), (0, Some(NOW + 30_000)));
     assert_eq!(item.desired.state, Success);
+    assert_eq!(item.settled, 0, "neither has an end");
 }
 
 #[tokio::test]
@@ -424,6 +426,7 @@ async fn a_parked_status_is_listed_as_such_and_never_expires() {
 
     let expected = StatusItem {
         attempts: 2,
+        settled: 1,
         parked: Some("forbidden".into()),
         last_error: Some("403 no".into()),
         due: Some(parked_shard(&key)),
@@ -445,6 +448,7 @@ async fn an_ended_status_is_in_no_list_and_expires() {
 
     let expected = StatusItem {
         ended: Some("already-posted".into()),
+        settled: 1,
         due: None,
         due_at: None,
         expires_at: Some(EXPIRES),
@@ -465,6 +469,7 @@ async fn what_is_parked_or_ended_has_changed_meanwhile_and_is_due_at_once() {
 
         let item = world.item(&key).await;
         assert_eq!((item.parked, item.ended, item.expires_at), (None, None, None));
+        assert_eq!((item.rev, item.settled), (2, 1));
         assert_eq!(world.indexed(&due_shard(&key)).await, [(key.clone(), NOW + 5)]);
         ours(&world, &key, NOW + 5).await;
     }

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -13,7 +14,8 @@ use jiff::Timestamp;
 use poster::adapters::{CredentialsTable, RulesTable, StatusesTable};
 use poster::credentials::Credentials;
 use poster::host::Hosts;
-use poster::ports::{SecretStore, Unavailable};
+use poster::pacer::Pacer;
+use poster::ports::{CredentialStore, SecretStore, Sleep, Unavailable};
 use poster::post::Deps;
 use poster::target::Targets;
 use secrecy::SecretString;
@@ -70,8 +72,12 @@ impl SecretStore for Secrets {
 
 impl Secrets {
     pub(crate) fn set(&self, token: &str) {
+        self.set_of(CREDENTIAL, token);
+    }
+
+    fn set_of(&self, credential: &str, token: &str) {
         let secret = json!({ "token": token }).to_string();
-        self.secrets.lock().unwrap().insert(CREDENTIAL.into(), secret);
+        self.secrets.lock().unwrap().insert(credential.into(), secret);
     }
 
     pub(crate) fn remove(&self) {
@@ -108,9 +114,22 @@ fn authorization(request: &Request) -> &str {
     request.headers["authorization"].to_str().unwrap()
 }
 
-pub(crate) type TestDeps = Deps<
+/// Whoever sleeps finds the clock moved, and others have worked meanwhile.
+#[derive(Clone)]
+pub(crate) struct Sleeper(Arc<AtomicI64>);
+
+impl Sleep for Sleeper {
+    async fn sleep(&self, duration: Duration) {
+        let until = self.0.load(Ordering::SeqCst) + i64::try_from(duration.as_millis()).unwrap();
+        tokio::task::yield_now().await;
+        self.0.fetch_max(until, Ordering::SeqCst);
+    }
+}
+
+pub(crate) type TestDeps<P = CredentialsTable> = Deps<
     StatusesTable,
-    CredentialsTable,
+    P,
+    Sleeper,
     RulesTable,
     Secrets,
     Box<dyn Fn() -> Timestamp + Send + Sync>,
@@ -161,11 +180,16 @@ impl World {
     }
 
     pub(crate) fn deps_on(&self, statuses: &str, rules: &str) -> TestDeps {
+        let pacer = CredentialsTable::new(self.client.clone(), statuses.into());
+        self.deps_with(pacer, statuses, rules)
+    }
+
+    pub(crate) fn deps_with<P: CredentialStore>(&self, pacer: P, statuses: &str, rules: &str) -> TestDeps<P> {
         let client = || self.client.clone();
         let now = Arc::clone(&self.now);
         Deps {
             statuses: StatusesTable::new(client(), statuses.into()),
-            pacer: CredentialsTable::new(client(), statuses.into()),
+            pacer: Pacer::new(pacer, Sleeper(Arc::clone(&self.now))),
             targets: Targets::new(RulesTable::new(client(), rules.into())),
             credentials: Credentials::new(self.secrets.clone()),
             hosts: Hosts::new().unwrap(),
@@ -182,6 +206,14 @@ impl World {
         self.now.fetch_add(millis, Ordering::SeqCst);
     }
 
+    /// For something that takes its time: what moves the clock on.
+    pub(crate) fn taking(&self, millis: i64) -> impl FnOnce() + Send + use<> {
+        let now = Arc::clone(&self.now);
+        move || {
+            now.fetch_add(millis, Ordering::SeqCst);
+        }
+    }
+
     pub(crate) fn advance_to(&self, millis: i64) {
         self.now.store(millis, Ordering::SeqCst);
     }
@@ -195,7 +227,7 @@ impl World {
         change(&mut rule);
         let item = RuleItem {
             pk: rule_pk(&Scope::AllClusters),
-            sk: "apps/podinfo".into(),
+            sk: format!("apps/{}", rule.metadata.name),
             rule,
             applied_at: String::new(),
         };
@@ -215,11 +247,37 @@ impl World {
         change(&mut provider);
         let item = ProviderItem {
             pk: provider_pk(&Scope::AllClusters),
-            sk: "apps/github".into(),
+            sk: format!("apps/{}", provider.metadata.name),
             provider,
             applied_at: String::new(),
         };
         self.put(&self.rules, item).await;
+    }
+
+    /// Another rule, with a Provider for the same path on the host at `authority`, and a secret `_all/apps/{name}`; a
+    /// status under it.
+    pub(crate) async fn due_elsewhere(&self, name: &str, authority: &str, context: &str) -> StatusItem {
+        self.put_rule(|rule| {
+            rule.metadata.name = name.into();
+            rule.spec.provider_ref.name = name.into();
+        })
+        .await;
+        self.put_provider(|provider| {
+            provider.metadata.name = name.into();
+            provider.spec.address = format!("http://{authority}/acme/fleet");
+            provider.spec.secret_ref.name = name.into();
+        })
+        .await;
+        self.secrets
+            .set_of(&format!("_all/apps/{name}"), "token-elsewhere");
+        let item = StatusItem {
+            rule: format!("*/apps/{name}").try_into().unwrap(),
+            provider: format!("apps/{name}").parse().unwrap(),
+            credential: format!("_all/apps/{name}"),
+            ..due(&key_at(authority, context), State::Success)
+        };
+        self.put_status(&item).await;
+        item
     }
 
     pub(crate) async fn put(&self, table: &str, item: impl Serialize) {
@@ -307,13 +365,7 @@ impl World {
 
     /// The key of a status of the Provider's repository.
     pub(crate) fn key(&self, context: &str) -> StatusKey {
-        StatusKey {
-            pk: status_pk(
-                &format!("{}/acme/fleet", self.server.address()),
-                &SHA.parse().unwrap(),
-            ),
-            sk: context.into(),
-        }
+        key_at(&self.server.address().to_string(), context)
     }
 
     /// A status that never was posted and is due since now.
@@ -393,6 +445,13 @@ impl World {
     }
 }
 
+fn key_at(authority: &str, context: &str) -> StatusKey {
+    StatusKey {
+        pk: status_pk(&format!("{authority}/acme/fleet"), &SHA.parse().unwrap()),
+        sk: context.into(),
+    }
+}
+
 pub(crate) fn reason(state: State) -> &'static str {
     match state {
         State::Pending => "Progressing",
@@ -427,6 +486,7 @@ pub(crate) fn due(key: &StatusKey, state: State) -> StatusItem {
         ended: None,
         attempts: 0,
         unknown_commits: 0,
+        settled: 0,
         posts: 0,
         last_error: None,
         rule: "*/apps/podinfo".to_owned().try_into().unwrap(),
@@ -434,6 +494,7 @@ pub(crate) fn due(key: &StatusKey, state: State) -> StatusItem {
         credential: CREDENTIAL.into(),
         cluster: "dev".into(),
         object: "Kustomization/apps/podinfo".into(),
+        rival: None,
         expires_at: None,
     }
 }

@@ -10,15 +10,15 @@ use shared::State;
 use shared::item::{ObjectItem, PK, SK, STATUS_LIFETIME_SECONDS, StatusItem, due_shard, names_in, object_pk};
 use shared::message::StatusKey;
 
-use crate::decide::{Decision, Hint, Incoming, decide};
-use crate::ports::{FirstSeen, StatusStore, Unavailable, Written};
+use crate::decide::{Decision, Hint, Incoming, decide, rival};
+use crate::ports::{Newest, StatusStore, Unavailable, Written};
 use crate::verdict::{SkipReason, Verdict};
 
 /// When the sweeper sends the hint of a change whose own hint was lost.
 const FIRST_ATTEMPT_MILLIS: i64 = 60_000;
 
 /// Times a write is decided anew because the item moved meanwhile. Events of one object come one after the other, so
-/// the only rivals are another rule on the same context and the poster.
+/// the only rivals are another rule or object on the same context and the poster.
 const ROUNDS: usize = 10;
 
 /// The `statuses` table in DynamoDB.
@@ -72,15 +72,16 @@ impl StatusesTable {
     }
 
     /// The common case in one write: newer, same state, already posted, nothing due, not unsure. For a success that
-    /// only clears: nothing posted that it would clear.
+    /// only clears: nothing posted that it would clear. Also written by the same object, so that a collision is seen.
     async fn touch_if_unchanged(
         &self,
-        key: &StatusKey,
+        draft: &StatusItem,
         incoming: &Incoming,
         now: i64,
     ) -> Result<Outcome, Unavailable> {
         let update = "SET #order_key = :order_key, #event_id = :event_id, #expires_at = :expires_at";
         let idle = "#order_key < :order_key AND #desired.#state = :state \
+                    AND #cluster = :cluster AND #object = :object \
                     AND attribute_not_exists(#due) AND attribute_not_exists(#unsure)";
         let desired = &incoming.desired;
         let condition = if desired.only_clears {
@@ -93,10 +94,12 @@ impl StatusesTable {
             format!("{idle} AND #posted.#state = :state")
         };
         let mut builder = self
-            .update(key, update, &condition)
+            .update(&draft.key, update, &condition)
             .expression_attribute_values(":order_key", text(incoming.order_key.as_str()))
             .expression_attribute_values(":event_id", text(&incoming.event_id))
             .expression_attribute_values(":expires_at", number(expires_at(now)))
+            .expression_attribute_values(":cluster", text(&draft.cluster))
+            .expression_attribute_values(":object", text(&draft.object))
             .expression_attribute_values(":state", text(desired.state.as_str()));
         if desired.state == State::Failure {
             builder = builder.expression_attribute_values(":reason", text(&desired.reason));
@@ -134,17 +137,21 @@ impl StatusesTable {
         seen: &StatusItem,
         now: i64,
     ) -> Result<Outcome, Unavailable> {
-        let update = "SET #order_key = :order_key, #event_id = :event_id, #desired = :desired, #rev = :rev, \
-                      #due = :due, #due_at = :due_at, #context = :context, #rule = :rule, #provider = :provider, \
-                      #credential = :credential, #cluster = :cluster, #object = :object, \
-                      #attempts = :zero, #claims = :zero \
-                      REMOVE #parked, #ended, #expires_at, #last_error, #unknown_commits";
+        let rival = rival(seen, draft);
+        let update = format!(
+            "SET #order_key = :order_key, #event_id = :event_id, #desired = :desired, #rev = :rev, \
+             #due = :due, #due_at = :due_at, #context = :context, #rule = :rule, #provider = :provider, \
+             #credential = :credential, #cluster = :cluster, #object = :object, \
+             #attempts = :zero, #claims = :zero{} \
+             REMOVE #parked, #ended, #expires_at, #last_error, #unknown_commits",
+            if rival.is_some() { ", #rival = :rival" } else { "" }
+        );
         let desired = serde_dynamo::to_attribute_value(&incoming.desired)
             .map_err(Unavailable::to("write a desired status as an item"))?;
         let provider = serde_dynamo::to_attribute_value(&draft.provider)
             .map_err(Unavailable::to("write a desired status as an item"))?;
-        let builder = self
-            .as_seen(update, &draft.key, seen)
+        let mut builder = self
+            .as_seen(&update, &draft.key, seen)
             .expression_attribute_values(":order_key", text(incoming.order_key.as_str()))
             .expression_attribute_values(":event_id", text(&incoming.event_id))
             .expression_attribute_values(":desired", desired)
@@ -158,12 +165,15 @@ impl StatusesTable {
             .expression_attribute_values(":cluster", text(&draft.cluster))
             .expression_attribute_values(":object", text(&draft.object))
             .expression_attribute_values(":zero", number(0));
+        if let Some(rival) = rival {
+            builder = builder.expression_attribute_values(":rival", text(&rival));
+        }
         self.send(builder).await
     }
 
     async fn touch(
         &self,
-        key: &StatusKey,
+        draft: &StatusItem,
         incoming: &Incoming,
         seen: &StatusItem,
         verdict: Verdict,
@@ -178,8 +188,12 @@ impl StatusesTable {
         if quiet && seen.due.is_none() {
             update.push_str(", #desired = :desired");
         }
+        let collides = rival(seen, draft).is_some();
+        if collides {
+            update.push_str(", #rival = :rival");
+        }
         let mut builder = self
-            .as_seen(&update, key, seen)
+            .as_seen(&update, &draft.key, seen)
             .expression_attribute_values(":order_key", text(incoming.order_key.as_str()))
             .expression_attribute_values(":event_id", text(&incoming.event_id));
         if seen.due.is_none() {
@@ -190,6 +204,20 @@ impl StatusesTable {
                 .map_err(Unavailable::to("write a desired status as an item"))?;
             builder = builder.expression_attribute_values(":desired", desired);
         }
+        if collides {
+            builder = builder.expression_attribute_values(":rival", text(&draft.writer()));
+        }
+        self.send(builder).await
+    }
+
+    /// Remembers the object of `draft` on the status of another, whose state it does not change.
+    async fn remember_rival(&self, draft: &StatusItem, seen: &StatusItem) -> Result<Outcome, Unavailable> {
+        let condition = "#cluster = :cluster AND #object = :object AND attribute_not_exists(#rival)";
+        let builder = self
+            .update(&draft.key, "SET #rival = :rival", condition)
+            .expression_attribute_values(":rival", text(&draft.writer()))
+            .expression_attribute_values(":cluster", text(&seen.cluster))
+            .expression_attribute_values(":object", text(&seen.object));
         self.send(builder).await
     }
 
@@ -224,14 +252,14 @@ impl StatusStore for StatusesTable {
         incoming: &Incoming,
         now: i64,
     ) -> Result<Option<Written>, Unavailable> {
-        match self.touch_if_unchanged(&draft.key, incoming, now).await? {
+        match self.touch_if_unchanged(draft, incoming, now).await? {
             Outcome::Done(item) => {
                 let item = read(item)?;
                 let verdict = match item.posted {
                     Some(_) => Verdict::Unchanged,
                     None => Verdict::Skipped(SkipReason::Severity),
                 };
-                Ok(Some(written(verdict, Hint::None, &item)))
+                Ok(Some(written(verdict, Hint::None, None, &item)))
             }
             Outcome::Refused(None) => Ok(None),
             Outcome::Refused(Some(item)) => self
@@ -250,59 +278,56 @@ impl StatusStore for StatusesTable {
         self.settle(draft, incoming, None, now).await
     }
 
-    async fn first_seen(
-        &self,
-        draft: &StatusItem,
-        instant: &str,
-        now: i64,
-    ) -> Result<FirstSeen, Unavailable> {
-        let action = "remember an object's newest commit";
-        let pk = object_pk(&draft.cluster, &draft.object);
-        let rule = draft.rule.to_string();
-        // On the first commit there is no status before it, and a copy of nothing is an error.
-        let first =
-            "SET #newest = :newest, #status = :status, #order_key = :order_key, #expires_at = :expires_at";
-        let next = format!("{first}, #previous = #status");
-        let status: AttributeValue =
-            serde_dynamo::to_attribute_value(&draft.key).map_err(Unavailable::to(action))?;
-        let write = async |update: &str, condition: &str| {
-            let builder = self
-                .update(
-                    &StatusKey {
-                        pk: pk.clone(),
-                        sk: rule.clone(),
-                    },
-                    update,
-                    condition,
-                )
-                .expression_attribute_values(":newest", text(draft.key.sha()))
-                .expression_attribute_values(":status", status.clone())
-                .expression_attribute_values(":order_key", text(instant))
-                .expression_attribute_values(":expires_at", number(expires_at(now)));
-            self.send(builder).await
-        };
-        let newer = "#order_key < :order_key AND #newest <> :newest";
-        let item = match write(&next, newer).await? {
-            Outcome::Refused(None) => match write(first, "attribute_not_exists(#pk)").await? {
-                // Another event of the object came first; its message and ours are of one group, so it is ours again.
-                Outcome::Refused(item) => item,
-                Outcome::Done(item) => Some(item),
-            },
-            Outcome::Refused(item) => item,
-            Outcome::Done(item) => Some(item),
-        };
-        let Some(item) = item else {
-            return Ok(FirstSeen::Newest { previous: None });
+    async fn newest(&self, draft: &StatusItem) -> Result<Option<Newest>, Unavailable> {
+        let key = object_key(draft);
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key(PK, AttributeValue::S(key.pk))
+            .key(SK, AttributeValue::S(key.sk))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(Unavailable::to("read an object's newest commit"))?;
+        let Some(item) = answer.item else {
+            return Ok(None);
         };
         let item: ObjectItem =
             serde_dynamo::from_item(item).map_err(Unavailable::to("understand an object's item"))?;
-        Ok(if item.newest.as_str() == draft.key.sha() {
-            FirstSeen::Newest {
-                previous: item.previous,
-            }
-        } else {
-            FirstSeen::SupersededBy(item.newest)
-        })
+        Ok(Some(Newest {
+            commit: item.newest,
+            status: item.status,
+            instant: item.order_key,
+        }))
+    }
+
+    async fn remember(
+        &self,
+        draft: &StatusItem,
+        instant: &str,
+        seen: Option<&Newest>,
+        now: i64,
+    ) -> Result<bool, Unavailable> {
+        let action = "remember an object's newest commit";
+        let update =
+            "SET #newest = :newest, #status = :status, #order_key = :order_key, #expires_at = :expires_at";
+        let condition = match seen {
+            Some(_) => "#newest = :seen",
+            None => "attribute_not_exists(#pk)",
+        };
+        let status: AttributeValue =
+            serde_dynamo::to_attribute_value(&draft.key).map_err(Unavailable::to(action))?;
+        let mut builder = self
+            .update(&object_key(draft), update, condition)
+            .expression_attribute_values(":newest", text(draft.key.sha()))
+            .expression_attribute_values(":status", status)
+            .expression_attribute_values(":order_key", text(instant))
+            .expression_attribute_values(":expires_at", number(expires_at(now)));
+        if let Some(seen) = seen {
+            builder = builder.expression_attribute_values(":seen", text(seen.commit.as_str()));
+        }
+        Ok(matches!(self.send(builder).await?, Outcome::Done(_)))
     }
 
     async fn supersede(
@@ -328,12 +353,12 @@ impl StatusStore for StatusesTable {
             .expression_attribute_values(":one", number(1))
             .expression_attribute_values(":zero", number(0));
         match self.send(builder).await? {
-            Outcome::Done(item) => Ok(Some(written(Verdict::Changed, Hint::Send, &read(item)?))),
+            Outcome::Done(item) => Ok(Some(written(Verdict::Changed, Hint::Send, None, &read(item)?))),
             Outcome::Refused(Some(item)) => {
                 let item = read(item)?;
                 // Closed by an earlier delivery of the same event, whose hint may be lost.
                 let again = item.event_id == incoming.event_id && item.is_due();
-                Ok(again.then(|| written(Verdict::Duplicate, Hint::Send, &item)))
+                Ok(again.then(|| written(Verdict::Duplicate, Hint::Send, None, &item)))
             }
             Outcome::Refused(None) => Ok(None),
         }
@@ -351,10 +376,17 @@ impl StatusesTable {
     ) -> Result<Written, Unavailable> {
         for _ in 0..ROUNDS {
             let decision = decide(seen.as_ref(), incoming);
+            let rival = seen.as_ref().and_then(|item| rival(item, draft));
             let (outcome, verdict, hint) = match (decision, &seen) {
-                (Decision::Leave(verdict, hint), Some(item)) => return Ok(written(verdict, hint, item)),
+                (Decision::Leave(verdict, hint), Some(item)) => {
+                    if rival.is_none() || item.rival.is_some() {
+                        return Ok(written(verdict, hint, rival, item));
+                    }
+                    // Once: of more than two objects the first that was seen is enough.
+                    (self.remember_rival(draft, item).await?, verdict, hint)
+                }
                 (Decision::Touch(verdict), Some(item)) => (
-                    self.touch(&draft.key, incoming, item, verdict, now).await?,
+                    self.touch(draft, incoming, item, verdict, now).await?,
                     verdict,
                     Hint::None,
                 ),
@@ -386,7 +418,7 @@ impl StatusesTable {
                 }
             };
             match outcome {
-                Outcome::Done(item) => return Ok(written(verdict, hint, &read(item)?)),
+                Outcome::Done(item) => return Ok(written(verdict, hint, rival, &read(item)?)),
                 Outcome::Refused(item) => seen = item.map(read).transpose()?,
             }
         }
@@ -396,12 +428,21 @@ impl StatusesTable {
     }
 }
 
-fn written(verdict: Verdict, hint: Hint, item: &StatusItem) -> Written {
+/// Key of what the object of a status reported to its rule.
+fn object_key(draft: &StatusItem) -> StatusKey {
+    StatusKey {
+        pk: object_pk(&draft.cluster, &draft.object),
+        sk: draft.rule.to_string(),
+    }
+}
+
+fn written(verdict: Verdict, hint: Hint, rival: Option<String>, item: &StatusItem) -> Written {
     Written {
         verdict,
         hint,
         rev: item.rev,
         claims: item.claims,
+        rival,
     }
 }
 

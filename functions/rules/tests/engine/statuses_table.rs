@@ -141,6 +141,7 @@ async fn a_long_item_with_every_attribute_is_below_one_kibibyte() {
         parked: Some("provider-suspended".into()),
         attempts: 12,
         unknown_commits: 0,
+        settled: 0,
         posts: 1000,
         rev: 1000,
         last_error: Some("refused (forbidden): 403 Resource not accessible by personal access token".into()),
@@ -156,6 +157,17 @@ async fn a_long_item_with_every_attribute_is_below_one_kibibyte() {
     };
     world.put(&world.statuses, &long).await;
 
+    let size = bytes(&world.raw(&key).await.unwrap());
+    assert!(size <= 1024, "{size} bytes");
+
+    // With a rival and nothing wrong, which is how it is written at every interval.
+    let shared = StatusItem {
+        rival: Some("production-eu-west-2/Kustomization/team-payments/payments-reconciliation-worker".into()),
+        parked: None,
+        last_error: None,
+        ..long
+    };
+    world.put(&world.statuses, &shared).await;
     let size = bytes(&world.raw(&key).await.unwrap());
     assert!(size <= 1024, "{size} bytes");
 }
@@ -665,6 +677,157 @@ async fn a_rival_that_creates_the_item_first_is_not_overwritten() {
     assert_eq!(apply(&world, &key, &success(3)).await.verdict, Verdict::Stale);
     assert_eq!(world.item(&key).await.unwrap().desired, failure(9).desired);
     assert_eq!(world.operations(), ["UpdateItem", "PutItem"]);
+}
+
+/// As [`draft`], for the object of that name in cluster `prod`.
+fn prods(key: &StatusKey, incoming: &Incoming) -> StatusItem {
+    StatusItem {
+        cluster: "prod".into(),
+        ..draft(key, incoming)
+    }
+}
+
+const DEV: &str = "dev/Kustomization/apps/podinfo";
+const PROD: &str = "prod/Kustomization/apps/podinfo";
+
+#[tokio::test]
+async fn another_object_on_the_same_context_is_seen_whatever_it_says() {
+    let key = key(REPOSITORY);
+    let idle = posted(&key, &success(5));
+    let due = draft(&key, &success(5));
+    let by_both = StatusItem {
+        rival: Some(PROD.into()),
+        ..idle.clone()
+    };
+    let cases = [
+        // What is stored, what comes, the verdict, who has the status then, who is the rival, and what it costs.
+        ("unchanged", &idle, success(6), Verdict::Unchanged, "dev", PROD, 2),
+        (
+            "unchanged again",
+            &by_both,
+            success(6),
+            Verdict::Unchanged,
+            "dev",
+            PROD,
+            2,
+        ),
+        ("waiting", &due, success(6), Verdict::Waiting, "dev", PROD, 2),
+        ("changed", &idle, failure(6), Verdict::Changed, "prod", DEV, 2),
+        (
+            "changed again",
+            &by_both,
+            failure(6),
+            Verdict::Changed,
+            "prod",
+            DEV,
+            2,
+        ),
+        ("stale", &idle, success(4), Verdict::Stale, "dev", PROD, 2),
+        (
+            "stale again",
+            &by_both,
+            success(4),
+            Verdict::Stale,
+            "dev",
+            PROD,
+            1,
+        ),
+        ("duplicate", &idle, success(5), Verdict::Duplicate, "dev", PROD, 2),
+        (
+            "duplicate again",
+            &by_both,
+            success(5),
+            Verdict::Duplicate,
+            "dev",
+            PROD,
+            1,
+        ),
+        (
+            "nothing to clear",
+            &idle,
+            quiet(success(6)),
+            Verdict::Unchanged,
+            "dev",
+            PROD,
+            2,
+        ),
+    ];
+    for (name, stored, incoming, verdict, cluster, rival, calls) in cases {
+        let world = World::new().await;
+        world.put(&world.statuses, stored).await;
+        let written = table(&world)
+            .apply(&prods(&key, &incoming), &incoming, NOW)
+            .await
+            .unwrap();
+
+        assert_eq!(
+            (written.verdict, written.rival.as_deref()),
+            (verdict, Some(DEV)),
+            "{name}"
+        );
+        let item = world.item(&key).await.unwrap();
+        assert_eq!(
+            (item.cluster.as_str(), item.rival.as_deref()),
+            (cluster, Some(rival)),
+            "{name}"
+        );
+        assert_eq!(
+            item.order_key,
+            stored.order_key.clone().max(incoming.order_key),
+            "{name}"
+        );
+        assert_eq!(world.operations().len(), calls, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn the_object_that_has_the_status_goes_on_as_if_alone() {
+    let key = key(REPOSITORY);
+    let by_both = StatusItem {
+        rival: Some(PROD.into()),
+        ..posted(&key, &success(5))
+    };
+    for (incoming, calls) in [(success(6), 1), (failure(6), 2), (success(4), 1)] {
+        let world = World::new().await;
+        world.put(&world.statuses, &by_both).await;
+        assert_eq!(apply(&world, &key, &incoming).await.rival, None);
+        assert_eq!(world.item(&key).await.unwrap().rival, by_both.rival);
+        assert_eq!(world.operations().len(), calls);
+    }
+}
+
+#[tokio::test]
+async fn another_object_that_creates_the_status_first_is_seen() {
+    let world = World::new().await;
+    let key = key(REPOSITORY);
+    world.before(1, world.putting(&draft(&key, &failure(9))));
+    let incoming = success(3);
+    let written = table(&world)
+        .apply(&prods(&key, &incoming), &incoming, NOW)
+        .await
+        .unwrap();
+    assert_eq!(
+        (written.verdict, written.rival.as_deref()),
+        (Verdict::Stale, Some(DEV))
+    );
+    assert_eq!(world.item(&key).await.unwrap().rival.as_deref(), Some(PROD));
+    assert_eq!(world.operations(), ["UpdateItem", "PutItem", "UpdateItem"]);
+}
+
+#[tokio::test]
+async fn an_object_is_never_remembered_as_its_own_rival() {
+    let world = World::new().await;
+    let key = key(REPOSITORY);
+    world.put(&world.statuses, posted(&key, &success(5))).await;
+    // It changed hands between the refusal and our note.
+    world.before(1, world.putting(&prods(&key, &failure(9))));
+    let incoming = success(4);
+    let written = table(&world)
+        .apply(&prods(&key, &incoming), &incoming, NOW)
+        .await
+        .unwrap();
+    assert_eq!((written.verdict, written.rival), (Verdict::Stale, None));
+    assert_eq!(world.item(&key).await.unwrap().rival, None);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use rules::adapters::StatusesTable;
 use rules::decide::{Hint, Incoming};
-use rules::ports::{FirstSeen, StatusStore};
+use rules::ports::{Newest, StatusStore};
 use rules::verdict::Verdict;
 use shared::State::{Failure, Pending, Success, Superseded};
 use shared::item::{Desired, StatusItem};
@@ -49,54 +49,60 @@ fn reported(sha: &str) -> StatusItem {
     draft(&key(sha), &incoming(0, Pending))
 }
 
-#[tokio::test]
-async fn an_object_knows_its_newest_commit_and_the_status_before_it() {
-    let world = World::new().await;
-    let table = table(&world);
-    let seen = async |sha, second| table.first_seen(&reported(sha), &at(second), NOW).await.unwrap();
-    let newest = |previous: Option<&str>| FirstSeen::Newest {
-        previous: previous.map(key),
-    };
-
-    assert_eq!(seen(OLD, 10).await, newest(None));
-    assert_eq!(seen(OLD, 10).await, newest(None), "said again");
-    assert_eq!(seen(NEW, 20).await, newest(Some(OLD)));
-    assert_eq!(
-        seen(NEW, 20).await,
-        newest(Some(OLD)),
-        "said again, as after a crash"
-    );
-    assert_eq!(
-        seen(NEW, 30).await,
-        newest(Some(OLD)),
-        "a later event of the same commit"
-    );
+async fn remember(table: &StatusesTable, sha: &str, second: u32, seen: Option<&Newest>) -> bool {
+    table
+        .remember(&reported(sha), &at(second), seen, NOW)
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
-async fn a_commit_that_comes_late_is_told_which_is_newer() {
+async fn an_object_knows_its_newest_commit() {
     let world = World::new().await;
     let table = table(&world);
-    table.first_seen(&reported(NEW), &at(20), NOW).await.unwrap();
+    let newest = async || table.newest(&reported(OLD)).await.unwrap();
+    assert_eq!(newest().await, None);
 
-    let late = table.first_seen(&reported(OLD), &at(10), NOW).await.unwrap();
+    assert!(remember(&table, OLD, 10, None).await);
+    let old = newest().await.unwrap();
+    assert_eq!(
+        old,
+        Newest {
+            commit: OLD.parse().unwrap(),
+            status: key(OLD),
+            instant: at(10),
+        }
+    );
+    assert!(remember(&table, NEW, 20, Some(&old)).await);
+    assert_eq!(newest().await.unwrap().status, key(NEW));
+}
 
-    assert_eq!(late, FirstSeen::SupersededBy(NEW.parse().unwrap()));
-    let again = table.first_seen(&reported(NEW), &at(20), NOW).await.unwrap();
-    assert_eq!(again, FirstSeen::Newest { previous: None });
+#[tokio::test]
+async fn a_commit_is_remembered_only_in_the_place_of_the_one_that_was_seen() {
+    let world = World::new().await;
+    let table = table(&world);
+    assert!(remember(&table, OLD, 10, None).await);
+    assert!(!remember(&table, NEW, 20, None).await, "there is one by now");
+
+    let old = table.newest(&reported(OLD)).await.unwrap().unwrap();
+    assert!(remember(&table, NEW, 20, Some(&old)).await);
+    assert!(
+        !remember(&table, OLD, 30, Some(&old)).await,
+        "it is another by now"
+    );
+    let newest = table.newest(&reported(OLD)).await.unwrap().unwrap();
+    assert_eq!((newest.status, newest.instant), (key(NEW), at(20)));
 }
 
 #[tokio::test]
 async fn each_rule_remembers_its_own() {
     let world = World::new().await;
     let table = table(&world);
-    table.first_seen(&reported(OLD), &at(10), NOW).await.unwrap();
+    assert!(remember(&table, OLD, 10, None).await);
     let mut other = reported(NEW);
     other.rule = "dev/apps/another".to_owned().try_into().unwrap();
 
-    let seen = table.first_seen(&other, &at(20), NOW).await.unwrap();
-
-    assert_eq!(seen, FirstSeen::Newest { previous: None });
+    assert_eq!(table.newest(&other).await.unwrap(), None);
 }
 
 #[tokio::test]

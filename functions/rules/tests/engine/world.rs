@@ -321,6 +321,7 @@ pub(crate) fn draft(key: &StatusKey, incoming: &Incoming) -> StatusItem {
         ended: None,
         attempts: 0,
         unknown_commits: 0,
+        settled: 0,
         posts: 0,
         last_error: None,
         rule: "*/apps/podinfo".to_owned().try_into().unwrap(),
@@ -328,6 +329,7 @@ pub(crate) fn draft(key: &StatusKey, incoming: &Incoming) -> StatusItem {
         credential: "_all/apps/github-token".into(),
         cluster: "dev".into(),
         object: "Kustomization/apps/podinfo".into(),
+        rival: None,
         expires_at: None,
     }
 }

@@ -36,7 +36,7 @@ pub struct ConnectArgs {
     pub url: Option<String>,
 }
 
-/// Prints the manifests, and remembers which namespaces they watch. `function_url` is used where the
+/// Prints the manifests, and remembers which namespaces they watch and which root key they come from. `function_url` is used where the
 /// arguments name none.
 ///
 /// # Errors
@@ -63,14 +63,15 @@ pub async fn run(
              them again"
         ))?;
     }
-    let root_key = secrets.current(&root_key_name(stack)).await?;
+    let root_key = secrets.current_version(&root_key_name(stack)).await?;
     let root_key = root_key.with_context(|| {
         format!(
             "no root key `{}`; `commitstatus root-key init` creates it",
             root_key_name(stack)
         )
     })?;
-    let root_key = RootKey::new(&root_key)
+    let version = root_key.id;
+    let root_key = RootKey::new(&root_key.value)
         .with_context(|| format!("put a longer one into `{}`", root_key_name(stack)))?;
     let key = derive_cluster_key(&root_key, name, cluster.generation);
 
@@ -96,7 +97,8 @@ pub async fn run(
     }
     write!(terminal.out, "{text}")?;
     let namespaces: BTreeSet<String> = watched.into_keys().collect();
-    store.remember_connected(name, &namespaces).await?;
+    // Only now: a key that was not printed must not count as one the cluster has.
+    store.remember_connected(name, &namespaces, &version).await?;
     Ok(())
 }
 

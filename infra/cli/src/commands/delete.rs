@@ -2,14 +2,17 @@
 
 use std::path::PathBuf;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
-use shared::kinds::ObjectName;
+use jiff::Timestamp;
+use shared::Scope;
+use shared::item::StatusItem;
+use shared::kinds::{ObjectName, Reference};
 
 use super::scope::{ScopeArgs, dns_label};
 use super::{Terminal, validate};
 use crate::object::{Kind, ObjectId, describe_scope};
-use crate::store::Store;
+use crate::store::{Deleted, Store};
 use crate::yaml::{identify, read_sources};
 
 /// The two kinds, as kubectl would take them.
@@ -60,11 +63,17 @@ pub struct DeleteArgs {
     pub scope: ScopeArgs,
 }
 
-/// Deletes objects.
+/// Deletes objects, and closes what the rules among them left pending.
 ///
 /// # Errors
-/// If one of them is not there, after the others were deleted.
-pub async fn run(args: &DeleteArgs, store: &Store, terminal: &mut Terminal<'_>) -> anyhow::Result<()> {
+/// If one of them is not there, or a Provider is kept because something is closed with it first, after the others were
+/// deleted.
+pub async fn run(
+    args: &DeleteArgs,
+    store: &Store,
+    now: Timestamp,
+    terminal: &mut Terminal<'_>,
+) -> anyhow::Result<()> {
     let objects = match (&args.kind, &args.name, &args.namespace) {
         (Some(kind), Some(name), Some(namespace)) => vec![ObjectId {
             kind: (*kind).into(),
@@ -84,7 +93,52 @@ pub async fn run(args: &DeleteArgs, store: &Store, terminal: &mut Terminal<'_>) 
         );
     }
     let scope = args.scope.scope();
-    let deleted = store.delete(&scope, &objects).await?;
+    let (rules, providers): (Vec<_>, Vec<_>) =
+        objects.into_iter().partition(|id| id.kind == Kind::CommitStatus);
+    let deleted = store.delete(&scope, &rules).await?;
+    print_deleted(&deleted, &scope, terminal)?;
+    let mut missing = deleted.not_found;
+
+    let closes = rules.iter().filter(|id| !deleted.leaving.contains(id));
+    let closes: Vec<Reference> = closes
+        .map(|id| Reference {
+            scope: scope.clone(),
+            name: id.name.clone(),
+        })
+        .collect();
+    let closing = close_pending(&closes, store, now, terminal).await?;
+
+    // Nothing is closed without its Provider.
+    let (kept, providers): (Vec<_>, Vec<_>) = providers
+        .into_iter()
+        .partition(|id| closing.iter().any(|status| status.provider == id.name));
+    let deleted = store.delete(&scope, &providers).await?;
+    print_deleted(&deleted, &scope, terminal)?;
+    missing.extend(deleted.not_found);
+
+    let mut failures = Vec::new();
+    if !missing.is_empty() {
+        failures.push(format!(
+            "not found for {}: {}; `commitstatus get commitstatuses` and `commitstatus get \
+             providers` list what there is",
+            describe_scope(&scope),
+            list(&missing)
+        ));
+    }
+    if !kept.is_empty() {
+        failures.push(format!(
+            "kept: {}, with which pending statuses are closed first; delete it by its name in two minutes, or now if \
+             they may stay pending",
+            list(&kept)
+        ));
+    }
+    if !failures.is_empty() {
+        bail!(failures.join("; "));
+    }
+    Ok(())
+}
+
+fn print_deleted(deleted: &Deleted, scope: &Scope, terminal: &mut Terminal<'_>) -> std::io::Result<()> {
     for id in &deleted.deleted {
         writeln!(
             terminal.out,
@@ -92,17 +146,36 @@ pub async fn run(args: &DeleteArgs, store: &Store, terminal: &mut Terminal<'_>) 
             id.kind.resource(),
             id.name.name,
             id.name.namespace,
-            describe_scope(&scope)
+            describe_scope(scope)
         )?;
     }
-    if !deleted.not_found.is_empty() {
-        let missing: Vec<String> = deleted.not_found.iter().map(ObjectId::to_string).collect();
-        bail!(
-            "not found for {}: {}; `commitstatus get commitstatuses` and `commitstatus get \
-             providers` list what there is",
-            describe_scope(&scope),
-            missing.join(", ")
-        );
-    }
     Ok(())
+}
+
+/// Closes what the rules left pending, also where they were gone before: functions believe a rule for some seconds.
+async fn close_pending(
+    rules: &[Reference],
+    store: &Store,
+    now: Timestamp,
+    terminal: &mut Terminal<'_>,
+) -> anyhow::Result<Vec<StatusItem>> {
+    if rules.is_empty() {
+        return Ok(Vec::new());
+    }
+    let closing = store.close_pending(rules, now).await.context(
+        "the rules are deleted, but not all they left pending is closed; run the same command again",
+    )?;
+    match closing.len() {
+        0 => {}
+        1 => terminal.hint("1 pending status will be closed within two minutes")?,
+        several => terminal.hint(format!(
+            "{several} pending statuses will be closed within two minutes"
+        ))?,
+    }
+    Ok(closing)
+}
+
+fn list(objects: &[ObjectId]) -> String {
+    let names: Vec<String> = objects.iter().map(ObjectId::to_string).collect();
+    names.join(", ")
 }

@@ -56,6 +56,18 @@ pub async fn run(args: &StatusesArgs, store: &Store, terminal: &mut Terminal<'_>
         "LAST ERROR",
     ];
     print::table(terminal.out, &header, statuses.iter().map(row))?;
+    for status in &statuses {
+        if let Some(rival) = &status.rival {
+            terminal.warn(format!(
+                "{} on {} is written by {} and by {rival}, and shows the newest event of either. Take `prefix` out of \
+                 CommitStatus {}, which makes it `<cluster>/<namespace>`, or give each its own",
+                status.context,
+                status.key.sha(),
+                status.writer(),
+                status.rule
+            ))?;
+        }
+    }
     Ok(())
 }
 
@@ -72,8 +84,9 @@ fn row(status: &StatusItem) -> Vec<String> {
     ]
 }
 
-/// The words of the logs: due, parked, ended, posted.
+/// The words of the logs: due, parked, ended, posted; collision.
 fn stands(status: &StatusItem) -> String {
+    let collision = if status.rival.is_some() { ", collision" } else { "" };
     let at = status.due_at.map(instant).unwrap_or_default();
     let reason = |reason: &Option<String>| reason.clone().unwrap_or_else(|| "no reason".into());
     let unsure = if status.unsure {
@@ -81,7 +94,7 @@ fn stands(status: &StatusItem) -> String {
     } else {
         ""
     };
-    if status.is_due() {
+    let stands = if status.is_due() {
         format!("due {at}, attempts {}{unsure}", status.attempts)
     } else if status.parked.is_some() || status.due.is_some() {
         format!("parked since {at}: {}{unsure}", reason(&status.parked))
@@ -93,5 +106,6 @@ fn stands(status: &StatusItem) -> String {
             || "-".into(),
             |posted| format!("posted {}{unsure}", instant(posted.at)),
         )
-    }
+    };
+    stands + collision
 }

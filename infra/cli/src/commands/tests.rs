@@ -1,6 +1,9 @@
+mod collision;
+mod deleted;
 mod held;
 mod parked;
 mod retry;
+mod root_keys;
 
 use std::io;
 use std::path::Path;
@@ -131,7 +134,7 @@ impl Operator {
             Command::Validate(files) => validate::run(files, terminal),
             Command::Get(command) => get::run(command, store, terminal).await,
             Command::Retry(args) => super::retry::run(args, store, now, terminal).await,
-            Command::Delete(args) => delete::run(args, store, terminal).await,
+            Command::Delete(args) => delete::run(args, store, now, terminal).await,
             Command::Cluster(command) => cluster::run(command, store, terminal).await,
             Command::Secret(command) => {
                 let prompt = &mut |_: &str| Ok::<_, io::Error>("typed".to_owned());
@@ -140,7 +143,7 @@ impl Operator {
             Command::Connect(args) => {
                 connect::run(args, store, secrets, STACK, Some("https://x.example/"), terminal).await
             }
-            Command::RootKey(command) => root_key::run(command, secrets, STACK, terminal).await,
+            Command::RootKey(command) => root_key::run(command, store, secrets, STACK, now, terminal).await,
         };
         Said {
             result: result.map_err(|error| format!("{error:#}")),

@@ -1,14 +1,16 @@
 //! Secrets as files that only their owner can read.
 
-use std::fs::{DirBuilder, Permissions};
+use std::fs::{DirBuilder, File, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use shared::message::hex_sha256;
 
-use super::{SecretError, SecretStore};
+use super::{Current, SecretError, SecretStore, Stages, Version};
 
 const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
@@ -35,6 +37,14 @@ struct Content {
     current: String,
     #[serde(rename = "AWSPREVIOUS", default, skip_serializing_if = "Option::is_none")]
     previous: Option<String>,
+    /// When the current version was put in force by a rotation.
+    #[serde(rename = "CreatedDate", default, skip_serializing_if = "Option::is_none")]
+    created_at: Option<Timestamp>,
+}
+
+/// Where Secrets Manager draws one, a version is named by a hash of what it holds: for secrets nobody can guess.
+fn version_id(value: &str) -> String {
+    hex_sha256(&["version of a secret", value])
 }
 
 impl FileSecrets {
@@ -102,6 +112,19 @@ impl FileSecrets {
         }
     }
 
+    /// Replaces what is there if `change` says by what, with no other such change between reading and writing; whether
+    /// it did.
+    fn change(&self, name: &str, change: impl FnOnce(Content) -> Option<Content>) -> io::Result<bool> {
+        let path = self.path(name)?;
+        // Not the file itself: it is replaced. The lock ends when this is closed.
+        let directory = File::open(path.parent().unwrap_or(&self.directory))?;
+        directory.lock()?;
+        match self.read(name)?.and_then(change) {
+            Some(content) => self.write(name, &content, true),
+            None => Ok(false),
+        }
+    }
+
     fn path(&self, name: &str) -> io::Result<PathBuf> {
         // The characters Secrets Manager allows.
         let allowed = |c: char| c.is_ascii_alphanumeric() || "/_+=.@-".contains(c);
@@ -118,14 +141,35 @@ impl FileSecrets {
 }
 
 impl SecretStore for FileSecrets {
-    async fn current(&self, name: &str) -> Result<Option<SecretString>, SecretError> {
-        Ok(self.versions(name)?.map(|versions| versions.current))
+    async fn current_version(&self, name: &str) -> Result<Option<Current>, SecretError> {
+        let versions = self.versions(name)?;
+        Ok(versions.map(|versions| Current {
+            id: version_id(versions.current.expose_secret()),
+            value: versions.current,
+        }))
+    }
+
+    async fn stages(&self, name: &str) -> Result<Option<Stages>, SecretError> {
+        let content = self
+            .read(name)
+            .map_err(|error| SecretError::new("reading", name, error))?;
+        Ok(content.map(|content| Stages {
+            current: Version {
+                id: version_id(&content.current),
+                created_at: content.created_at,
+            },
+            previous: content.previous.map(|previous| Version {
+                id: version_id(&previous),
+                created_at: None,
+            }),
+        }))
     }
 
     async fn create(&self, name: &str, value: &SecretString) -> Result<bool, SecretError> {
         let content = Content {
             current: value.expose_secret().to_owned(),
             previous: None,
+            created_at: None,
         };
         self.write(name, &content, false)
             .map_err(|error| SecretError::new("creating", name, error))
@@ -136,8 +180,37 @@ impl SecretStore for FileSecrets {
         let content = Content {
             current: value.expose_secret().to_owned(),
             previous: self.read(name).map_err(failed)?.map(|content| content.current),
+            created_at: None,
         };
         self.write(name, &content, true).map_err(failed).map(drop)
+    }
+
+    async fn rotate(
+        &self,
+        name: &str,
+        from: &str,
+        value: &SecretString,
+        now: Timestamp,
+    ) -> Result<bool, SecretError> {
+        self.change(name, |content| {
+            (version_id(&content.current) == from).then(|| Content {
+                current: value.expose_secret().to_owned(),
+                previous: Some(content.current),
+                created_at: Some(now),
+            })
+        })
+        .map_err(|error| SecretError::new("rotating", name, error))
+    }
+
+    async fn retire(&self, name: &str, previous: &str) -> Result<bool, SecretError> {
+        self.change(name, |content| {
+            let is_there = content.previous.as_deref().map(version_id).as_deref() == Some(previous);
+            is_there.then_some(Content {
+                previous: None,
+                ..content
+            })
+        })
+        .map_err(|error| SecretError::new("retiring the previous version of", name, error))
     }
 }
 

@@ -15,6 +15,9 @@ use crate::object::Kind;
 const FIRST_GENERATION: u32 = 1;
 /// Namespaces the last printed Alerts watch. Only this tool reads it.
 const CONNECTED_NAMESPACES: &str = "connected_namespaces";
+/// Version of the root key that the last printed key was made from, as the store of secrets names it. Only this tool
+/// reads it.
+const CONNECTED_ROOT_KEY: &str = "connected_root_key";
 /// There is such a cluster, and not only its tombstone.
 const IS_REGISTERED: &str = "attribute_exists(#pk) AND (attribute_not_exists(#deleted) OR #deleted = :false)";
 /// Objects named when a cluster cannot be removed; more would not be read.
@@ -31,6 +34,9 @@ pub struct Cluster {
     pub suspended: bool,
     /// Namespaces the manifests of the last `connect` watch; empty if there was none with this key.
     pub connected_namespaces: BTreeSet<String>,
+    /// Version of the root key the last `connect` used; `None` if there was none with this key, or it was of a release
+    /// that did not remember.
+    pub connected_root_key: Option<String>,
 }
 
 /// What suspending or resuming did.
@@ -76,7 +82,7 @@ impl Store {
     /// If it is registered already.
     pub async fn add_cluster(&self, name: &str) -> Result<u32, StoreError> {
         const REVIVE: &str = "SET #generation = #generation + :one, #deleted = :false, \
-            #suspended = :false REMOVE #connected_namespaces";
+            #suspended = :false REMOVE #connected_namespaces, #connected_root_key";
         const IS_TOMBSTONE: &str = "#deleted = :true";
 
         let new = ClusterItem {
@@ -156,7 +162,7 @@ impl Store {
             .update_cluster(
                 name,
                 // What was printed before is of no use with the new key.
-                "SET #generation = #generation + :one REMOVE #connected_namespaces",
+                "SET #generation = #generation + :one REMOVE #connected_namespaces, #connected_root_key",
                 IS_REGISTERED,
                 &[
                     (":one", AttributeValue::N("1".into())),
@@ -197,7 +203,7 @@ impl Store {
         let updated = self
             .update_cluster(
                 name,
-                "SET #deleted = :true, #suspended = :false REMOVE #connected_namespaces",
+                "SET #deleted = :true, #suspended = :false REMOVE #connected_namespaces, #connected_root_key",
                 IS_REGISTERED,
                 &[
                     (":true", AttributeValue::Bool(true)),
@@ -210,7 +216,8 @@ impl Store {
             .map(drop)
     }
 
-    /// Remembers which namespaces the printed Alerts watch.
+    /// Remembers which namespaces the printed Alerts watch, and from which version of the root key the printed key was
+    /// made.
     ///
     /// # Errors
     /// If there is no such cluster.
@@ -218,15 +225,17 @@ impl Store {
         &self,
         name: &str,
         namespaces: &BTreeSet<String>,
+        root_key: &str,
     ) -> Result<(), StoreError> {
         let namespaces = AttributeValue::Ss(namespaces.iter().cloned().collect());
         let updated = self
             .update_cluster(
                 name,
-                "SET #connected_namespaces = :namespaces",
+                "SET #connected_namespaces = :namespaces, #connected_root_key = :root_key",
                 IS_REGISTERED,
                 &[
                     (":namespaces", namespaces),
+                    (":root_key", text(root_key)),
                     (":false", AttributeValue::Bool(false)),
                 ],
                 ReturnValue::None,
@@ -283,12 +292,15 @@ impl Store {
             .get(CONNECTED_NAMESPACES)
             .and_then(|value| value.as_ss().ok());
         let connected_namespaces = connected.into_iter().flatten().cloned().collect();
+        let connected_root_key = item.get(CONNECTED_ROOT_KEY);
+        let connected_root_key = connected_root_key.and_then(|value| value.as_s().ok().cloned());
         let cluster: ClusterItem = self.read_as(&self.rules, item)?;
         Ok((!cluster.deleted).then_some(Cluster {
             name: cluster.sk,
             generation: cluster.generation,
             suspended: cluster.suspended,
             connected_namespaces,
+            connected_root_key,
         }))
     }
 }

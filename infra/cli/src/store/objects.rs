@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use serde::Serialize;
 use shared::item::{ProviderItem, RuleItem, provider_pk, rule_pk, source_pk};
-use shared::kinds::ObjectName;
+use shared::kinds::{ObjectName, OnSuperseded};
 use shared::{CommitStatusRule, Provider, Scope};
 
 use super::transaction::{Condition, Plan, Split, Write, transactions};
@@ -68,6 +68,8 @@ pub struct Deleted {
     pub deleted: Vec<ObjectId>,
     /// What was not.
     pub not_found: Vec<ObjectId>,
+    /// Of the deleted, the rules that leave what is pending as it is.
+    pub leaving: Vec<ObjectId>,
     /// How many transactions it took.
     pub transactions: usize,
 }
@@ -116,7 +118,7 @@ impl Store {
     pub async fn delete(&self, scope: &Scope, objects: &[ObjectId]) -> Result<Deleted, StoreError> {
         let mut objects: Vec<&ObjectId> = objects.iter().collect();
         objects.sort_by_key(|object| std::cmp::Reverse(object.kind));
-        let (mut deleted, mut not_found, mut plans) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut deleted, mut not_found, mut leaving, mut plans) = (vec![], vec![], vec![], vec![]);
         for id in objects {
             let sk = id.name.to_string();
             let pk = partition_of(id.kind, scope);
@@ -136,7 +138,13 @@ impl Store {
                     split: None,
                     item_bytes: ITEM_OVERHEAD,
                 },
-                Kind::CommitStatus => self.plan_delete(scope, pk, sk, item)?,
+                Kind::CommitStatus => {
+                    let applied: RuleItem = self.read_as(&self.rules, item.clone())?;
+                    if applied.rule.spec.on_superseded == OnSuperseded::Leave {
+                        leaving.push(id.clone());
+                    }
+                    plan_delete(scope, pk, sk, item, &applied.rule)
+                }
             });
         }
         let transactions = transactions(plans);
@@ -145,6 +153,7 @@ impl Store {
         Ok(Deleted {
             deleted,
             not_found,
+            leaving,
             transactions: count,
         })
     }
@@ -291,29 +300,28 @@ impl Store {
         };
         Ok((verb, Some(plan)))
     }
+}
 
-    fn plan_delete(&self, scope: &Scope, pk: String, sk: String, item: Item) -> Result<Plan, StoreError> {
-        let applied: RuleItem = self.read_as(&self.rules, item.clone())?;
-        let mut sources = source_partitions(scope, &applied.rule);
-        sources.extend(unfinished(&item));
-        let condition = as_read(&item);
-        let main = Write::Delete {
-            pk,
-            sk: sk.clone(),
-            condition: condition.clone(),
-        };
-        Ok(Plan {
-            copies: sources.iter().map(|pk| delete(pk, &sk)).collect(),
-            main: main.clone(),
-            split: Some(Split {
-                begin: Write::Put {
-                    item: marked(item, sources.into_iter().collect()),
-                    condition,
-                },
-                end: main,
-            }),
-            item_bytes: ITEM_OVERHEAD,
-        })
+fn plan_delete(scope: &Scope, pk: String, sk: String, item: Item, rule: &CommitStatusRule) -> Plan {
+    let mut sources = source_partitions(scope, rule);
+    sources.extend(unfinished(&item));
+    let condition = as_read(&item);
+    let main = Write::Delete {
+        pk,
+        sk: sk.clone(),
+        condition: condition.clone(),
+    };
+    Plan {
+        copies: sources.iter().map(|pk| delete(pk, &sk)).collect(),
+        main: main.clone(),
+        split: Some(Split {
+            begin: Write::Put {
+                item: marked(item, sources.into_iter().collect()),
+                condition,
+            },
+            end: main,
+        }),
+        item_bytes: ITEM_OVERHEAD,
     }
 }
 

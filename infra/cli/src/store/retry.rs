@@ -13,8 +13,8 @@ use super::{CONDITION_FAILED, NOT_CLAIMED, Store, StoreError, is_code, names, nu
 /// applied a moment ago would be parked again for the old one's mistake.
 const SETTLE_MILLIS: i64 = 10_000;
 
-const DUE_AGAIN: &str = "SET #due = :due, #due_at = :at, #attempts = :zero, #claims = :zero";
-const NO_END: &str = "REMOVE #parked, #ended, #expires_at, #unknown_commits";
+pub(super) const DUE_AGAIN: &str = "SET #due = :due, #due_at = :at, #attempts = :zero, #claims = :zero";
+pub(super) const NO_END: &str = "REMOVE #parked, #ended, #expires_at, #unknown_commits";
 
 impl Store {
     /// Makes a parked status due; whether it was still parked for that reason.
@@ -84,7 +84,7 @@ impl Store {
         Ok(statuses)
     }
 
-    fn due_again(
+    pub(super) fn due_again(
         &self,
         key: &StatusKey,
         update: &str,

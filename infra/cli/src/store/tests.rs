@@ -1,3 +1,4 @@
+mod close_pending;
 mod credentials;
 mod parked;
 mod retry;
@@ -321,7 +322,7 @@ async fn a_removed_cluster_leaves_a_tombstone_that_keeps_its_generation() {
     );
     assert_eq!(
         store
-            .remember_connected("dev", &["a".into()].into())
+            .remember_connected("dev", &["a".into()].into(), "version-1")
             .await
             .unwrap_err()
             .to_string(),
@@ -355,22 +356,27 @@ async fn a_new_key_forgets_what_was_connected_with_the_old_one() {
     let store = engine().await;
     store.add_cluster("dev").await.unwrap();
     let namespaces: BTreeSet<String> = ["apps".into(), "flux-system".into()].into();
-    store.remember_connected("dev", &namespaces).await.unwrap();
-    assert_eq!(
-        store.cluster("dev").await.unwrap().unwrap().connected_namespaces,
-        namespaces
-    );
-
-    store.revoke_cluster("dev").await.unwrap();
-    assert!(
+    let remember = async || {
         store
-            .cluster("dev")
+            .remember_connected("dev", &namespaces, "version-1")
             .await
-            .unwrap()
-            .unwrap()
-            .connected_namespaces
-            .is_empty()
-    );
+            .unwrap();
+        let cluster = store.cluster("dev").await.unwrap().unwrap();
+        assert_eq!(cluster.connected_namespaces, namespaces);
+        assert_eq!(cluster.connected_root_key.as_deref(), Some("version-1"));
+    };
+    let is_forgotten = async || {
+        let cluster = store.cluster("dev").await.unwrap().unwrap();
+        cluster.connected_namespaces.is_empty() && cluster.connected_root_key.is_none()
+    };
+    remember().await;
+    store.revoke_cluster("dev").await.unwrap();
+    assert!(is_forgotten().await);
+
+    remember().await;
+    store.delete_cluster("dev").await.unwrap();
+    store.add_cluster("dev").await.unwrap();
+    assert!(is_forgotten().await);
 }
 
 pub(crate) fn status(sha: &str, context: &str) -> StatusItem {

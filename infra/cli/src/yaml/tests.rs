@@ -112,6 +112,19 @@ fn a_provider_applies_in_every_version_of_flux() {
     assert_eq!(provider.spec.timeout_seconds, Some(60));
 }
 
+// Found by fuzzing.
+#[test]
+fn a_finding_is_one_line_whatever_a_key_is_called() {
+    assert_eq!(
+        mistakes(&rule_with(r#""a\nb\e[31m\x9b": 1"#)),
+        [concat!(
+            r"a.yaml:9:3: spec.a\nb\u{1b}[31m\u{9b}: unknown field; expected one of providerRef, eventSeverity, ",
+            "trustCommitAnnotation, eventSources, prefix, inclusionList, exclusionList, suspend, summary, ",
+            "eventMetadata, reportProgress, onSuperseded"
+        )]
+    );
+}
+
 #[test]
 fn every_mistake_of_a_call_is_reported_at_its_place() {
     let text = "\

@@ -29,6 +29,7 @@ async fn a_retry_makes_a_parked_status_due_from_the_start() {
         attempts: 0,
         claims: 0,
         unknown_commits: 0,
+        settled: 0,
         parked: None,
         ended: None,
         expires_at: None,
@@ -83,6 +84,7 @@ async fn what_is_posted_becomes_unsure_and_what_ended_does_not() {
             unsure,
             ended: None,
             unknown_commits: 0,
+            settled: 0,
             expires_at: None,
             ..before.clone()
         };

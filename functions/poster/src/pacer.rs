@@ -1,0 +1,161 @@
+//! Whose turn it is to post with a credential.
+//!
+//! Where the host wants one post at a time, the posts of this process stand in line for their credential, and one lease
+//! in the table keeps other processes away as long as the line lasts. It is a courtesy to the host and no lock: what a
+//! status says never depends on it, and a lease that nobody ends ends by itself.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use shared::ErrorChain;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use crate::pace::{BUSY_WAITS_MILLIS, Pace};
+use crate::ports::{CredentialStore, Lease, Sleep, Slot, Unavailable};
+
+/// Until when this process has the credential, as the last post in line left it.
+type Line = Mutex<Option<i64>>;
+
+/// Lets posts go in turn.
+pub struct Pacer<P, W> {
+    /// Pace, holds and leases.
+    pub store: P,
+    sleep: W,
+    lines: Mutex<HashMap<String, Arc<Line>>>,
+}
+
+/// The head of the line for a credential. Given back with [`Pacer::leave`].
+pub struct Place<'a> {
+    credential: &'a str,
+    pace: Pace,
+    /// Absent where posts need not wait for each other.
+    line: Option<OwnedMutexGuard<Option<i64>>>,
+}
+
+/// When a post may begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Turn {
+    /// Now.
+    Now {
+        /// When its slot was reserved, in milliseconds.
+        reserved: i64,
+        /// See [`Slot::At`].
+        was_held: bool,
+        /// Until when nobody else posts, in milliseconds, where one post at a time is wanted.
+        until: Option<i64>,
+    },
+    /// Not before this millisecond; the reason if the credential is held.
+    NotBefore(i64, Option<String>),
+}
+
+impl<P: CredentialStore, W: Sleep> Pacer<P, W> {
+    /// Over a store, with nobody in line.
+    pub fn new(store: P, sleep: W) -> Self {
+        Self {
+            store,
+            sleep,
+            lines: Mutex::default(),
+        }
+    }
+
+    /// Waits until the posts of this process before it are over, if the host wants it so; `None` if that takes longer
+    /// than `patience`.
+    pub async fn line_up<'a>(
+        &self,
+        credential: &'a str,
+        pace: Pace,
+        patience: Duration,
+    ) -> Option<Place<'a>> {
+        let line = if pace.one_at_a_time {
+            let line = self.line(credential).await;
+            Some(tokio::time::timeout(patience, line.lock_owned()).await.ok()?)
+        } else {
+            None
+        };
+        Some(Place {
+            credential,
+            pace,
+            line,
+        })
+    }
+
+    async fn line(&self, credential: &str) -> Arc<Line> {
+        let mut lines = self.lines.lock().await;
+        // Nobody stands there but us.
+        lines.retain(|_, line| Arc::strong_count(line) > 1);
+        Arc::clone(lines.entry(credential.to_owned()).or_default())
+    }
+
+    /// Waits for the credential's next slot, and a short time for another process to finish with the credential. The post
+    /// is over `millis` after its slot.
+    ///
+    /// # Errors
+    /// If the table does not answer.
+    pub async fn turn(
+        &self,
+        place: &mut Place<'_>,
+        millis: i64,
+        clock: &impl Fn() -> Timestamp,
+    ) -> Result<Turn, Unavailable> {
+        let mut waits = BUSY_WAITS_MILLIS.into_iter();
+        loop {
+            let now = clock().as_millisecond();
+            let lease = place.line.as_deref().map(|ours| Lease { millis, ours: *ours });
+            let slot = self
+                .store
+                .reserve(place.credential, place.pace, lease, now)
+                .await?;
+            match slot {
+                Slot::At {
+                    millis,
+                    was_held,
+                    lease,
+                } => {
+                    if let Some(ours) = place.line.as_deref_mut() {
+                        *ours = lease;
+                    }
+                    if let Ok(wait) = u64::try_from(millis - clock().as_millisecond())
+                        && wait > 0
+                    {
+                        self.sleep.sleep(Duration::from_millis(wait)).await;
+                    }
+                    return Ok(Turn::Now {
+                        reserved: now,
+                        was_held,
+                        until: lease,
+                    });
+                }
+                Slot::Busy(until) => match waits.next() {
+                    Some(wait) => self.sleep.sleep(Duration::from_millis(wait)).await,
+                    None => return Ok(Turn::NotBefore(until, None)),
+                },
+                Slot::NotBefore(millis) => return Ok(Turn::NotBefore(millis, None)),
+                Slot::Held { until, reason } => return Ok(Turn::NotBefore(until, reason)),
+            }
+        }
+    }
+
+    /// Lets the next one in line go on. The last one ends the lease.
+    pub async fn leave(&self, place: Place<'_>, now: Timestamp) {
+        let Some(mut line) = place.line else { return };
+        // The table of lines, and we.
+        let is_last = Arc::strong_count(OwnedMutexGuard::mutex(&line)) <= 2;
+        if is_last
+            && let Some(lease) = line.take()
+            && lease > now.as_millisecond()
+            && let Err(error) = self
+                .store
+                .end(place.credential, lease, now.as_millisecond())
+                .await
+        {
+            tracing::warn!(
+                credential = %place.credential,
+                lease.until = lease,
+                error = %ErrorChain(&error),
+                "others wait for this credential until its lease ends by itself"
+            );
+        }
+    }
+}
