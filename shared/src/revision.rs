@@ -83,7 +83,7 @@ mod tests {
 
     // notification-controller internal/notifier/util_test.go TestUtil_ParseRevision and pkg git/utils_test.go.
     #[test]
-    fn finds_the_commit_upstream_finds() {
+    fn p18_finds_the_commit_upstream_finds() {
         let cases = [
             format!("sha1:{SHA}"),
             format!("master@sha1:{SHA}"),

@@ -223,7 +223,7 @@ fn as_of_now(event: &super::events::WireEvent, seconds_ago: i64) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_passes_through_the_four_binaries() {
+async fn p12_an_event_passes_through_the_four_binaries_and_no_secret_with_it() {
     let binaries = tokio::task::spawn_blocking(build).await.unwrap();
     let world = World::empty().await;
     world.store.add_cluster("dev").await.unwrap();

@@ -12,7 +12,7 @@ fn states(world: &World) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_host_that_was_down_for_hours_gets_the_newest_state_once() {
+async fn p2_a_host_that_was_down_for_hours_gets_the_newest_state_once() {
     let world = World::new().await;
     world.host.answer_always(Some(Reply::new(503, "unavailable")));
     world.event("dev", progressing().at(0)).await;
@@ -37,7 +37,7 @@ async fn a_host_that_was_down_for_hours_gets_the_newest_state_once() {
 }
 
 #[tokio::test]
-async fn an_answer_that_left_it_open_is_settled_by_posting_again() {
+async fn p17_an_answer_that_left_it_open_is_settled_by_posting_again() {
     let world = World::new().await;
     world.host.answer_next([Reply::new(502, "bad gateway")]);
     world.event("dev", succeeded().at(0)).await;
@@ -53,7 +53,7 @@ async fn an_answer_that_left_it_open_is_settled_by_posting_again() {
 }
 
 #[tokio::test]
-async fn a_rate_limit_holds_the_credential_until_the_instant_the_host_named() {
+async fn p14_a_rate_limit_holds_the_credential_until_the_instant_the_host_named() {
     let world = World::new().await;
     let reset = world.now().as_second() + 1800;
     world

@@ -6,7 +6,7 @@ use super::events::{SHA, build_failed, succeeded};
 use super::world::{World, function_url_event, rule_yaml};
 
 #[tokio::test]
-async fn an_unknown_cluster_looks_exactly_like_a_wrong_signature() {
+async fn p13_an_unknown_cluster_looks_exactly_like_a_wrong_signature() {
     let world = World::new().await;
     let body = succeeded().at(0).body();
     let wrong = format!("sha256={}", "0".repeat(64));
@@ -83,7 +83,7 @@ async fn a_malformed_event_is_told_which_field_is_wrong() {
 }
 
 #[tokio::test]
-async fn a_malformed_message_on_either_queue_does_not_stop_the_others() {
+async fn p5_a_malformed_message_on_either_queue_does_not_stop_the_others() {
     use shared::message::QueueMessage;
     let world = World::new().await;
     for queue in [&world.events, &world.posts] {

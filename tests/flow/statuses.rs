@@ -40,7 +40,7 @@ async fn a_reconciled_commit_is_pending_and_then_green() {
 }
 
 #[tokio::test]
-async fn an_unchanged_state_costs_no_call_and_a_change_exactly_one() {
+async fn p4_an_unchanged_state_costs_no_call_and_a_change_exactly_one() {
     let world = World::new().await;
     world.event("dev", succeeded().at(0)).await;
     for interval in 1..20 {
@@ -103,7 +103,7 @@ async fn of_two_events_in_one_second_the_newer_version_of_the_object_wins() {
 }
 
 #[tokio::test]
-async fn a_duplicate_changes_nothing_within_the_queues_window_and_after_it() {
+async fn p7_a_duplicate_changes_nothing_within_the_queues_window_and_after_it() {
     let world = World::new().await;
     world.event("dev", succeeded().at(0)).await;
 
@@ -116,7 +116,7 @@ async fn a_duplicate_changes_nothing_within_the_queues_window_and_after_it() {
 }
 
 #[tokio::test]
-async fn two_clusters_do_not_overwrite_each_other() {
+async fn p13_two_clusters_do_not_overwrite_each_other() {
     let world = World::new().await;
 
     world.event("dev", succeeded().at(0)).await;

@@ -21,6 +21,55 @@ const NOT_HANDLED: [(&str, Meddling); 2] = [
     ("no-rule", Meddling::Deleted),
 ];
 
+/// What was said, in numbers, beside what there is.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tally {
+    /// Events the queue took.
+    pub(crate) taken: u64,
+    /// Verdicts on them.
+    pub(crate) verdicts: u64,
+    /// Changes in the table.
+    pub(crate) changes: u64,
+    /// Verdicts and closings that say so.
+    pub(crate) changed: u64,
+    /// Changes that were posted, parked or ended, or coalesced into one that was.
+    pub(crate) ends: u64,
+}
+
+/// Adds up what was said.
+pub(crate) fn tally(world: &World, lines: &[Line]) -> Tally {
+    let mut tally = Tally {
+        taken: world.events.messages.lock().unwrap().len() as u64,
+        ..Tally::default()
+    };
+    for item in world.items() {
+        tally.changes += item["rev"]["N"].as_str().unwrap().parse::<u64>().unwrap();
+    }
+    for line in lines {
+        let is_changed = line.of("outcome") == "changed";
+        if is_verdict(line) {
+            tally.verdicts += 1;
+        }
+        tally.changed += u64::from(is_changed);
+        if is_end(line) {
+            tally.ends += 1 + line.number("status.coalesced");
+        }
+    }
+    tally
+}
+
+/// Whether `rules` says what became of an event.
+fn is_verdict(line: &Line) -> bool {
+    !line.of("event.reason").is_empty() && line.of("http.status").is_empty()
+}
+
+/// Whether `poster` says how a change ended.
+fn is_end(line: &Line) -> bool {
+    let outcome = line.of("outcome");
+    let ends = outcome == "posted" || outcome.starts_with("ended(") || outcome.starts_with("parked(");
+    ends && !line.of("status.attempts").is_empty() && line.of("recorded") != "Lost"
+}
+
 struct AtRest<'a> {
     world: &'a World,
     history: &'a History,
@@ -41,14 +90,8 @@ pub(crate) fn at_rest(
     let mut check = AtRest {
         world,
         history,
-        verdicts: lines
-            .iter()
-            .filter(|line| !line.of("event.reason").is_empty() && line.of("http.status").is_empty())
-            .collect(),
-        ends: lines
-            .iter()
-            .filter(|line| !line.of("status.attempts").is_empty())
-            .collect(),
+        verdicts: lines.iter().filter(|line| is_verdict(line)).collect(),
+        ends: lines.iter().filter(|line| is_end(line)).collect(),
         violations: std::mem::take(&mut world.watch.lock().unwrap().violations),
     };
     let handled = check.verdicts(taken);
@@ -235,15 +278,10 @@ impl<'a> AtRest<'a> {
         }
         let mut missing: BTreeSet<u64> = (1..=changes as u64).collect();
         for line in self.ends.iter().filter(|line| is_about(line, key)) {
-            let outcome = line.of("outcome");
-            let is_end =
-                outcome == "posted" || outcome.starts_with("ended(") || outcome.starts_with("parked(");
-            if is_end && line.of("recorded") != "Lost" {
-                let rev = line.number("status.rev");
-                let coalesced = line.number("status.coalesced");
-                for rev in rev - coalesced.min(rev)..=rev {
-                    missing.remove(&rev);
-                }
+            let rev = line.number("status.rev");
+            let coalesced = line.number("status.coalesced");
+            for rev in rev - coalesced.min(rev)..=rev {
+                missing.remove(&rev);
             }
         }
         if !missing.is_empty() {

@@ -179,7 +179,7 @@ fn draw_object(rng: &mut fastrand::Rng, cluster: usize, object: usize, events: &
     let mut version = rng.u64(1..200);
     for commit in 0..rng.usize(1..=3) {
         // Whatever is said about another commit is another version.
-        version += 1;
+        version += rng.u64(1..3);
         for round in 0..rng.usize(1..=3) {
             let mut at = |rng: &mut fastrand::Rng, says, second: i64| {
                 version += rng.u64(0..3);
@@ -297,6 +297,15 @@ impl History {
             },
             delivered_twice: [0, 3, 8][rng.usize(..3)],
         }
+    }
+
+    /// When the last thing happens that is not of the service's making; milliseconds.
+    pub(crate) fn end(&self) -> i64 {
+        let sent = self.events.iter().flat_map(|event| event.sent.iter().copied());
+        let outages = self.outages.iter().map(|outage| outage.to);
+        let pairs = self.tokens.iter().chain(&self.roots).map(|pair| pair.1);
+        let windows = self.windows.iter().map(|window| window.to);
+        sent.chain(outages).chain(pairs).chain(windows).max().unwrap_or(0)
     }
 
     /// One object, three commits one soon after the other; the last one fails and recovers.

@@ -13,14 +13,14 @@ use serde_json::{Value, json};
 use super::history::Kind;
 use super::oracle::{Key, State};
 use super::queue::token;
-use super::sched::{Fault, Sched};
+use super::sched::{Current, Fault, Sched};
 use super::table::Table;
 use super::watch::Watch;
 
 const PORT: u16 = 18_373;
 const LONGEST_BODY: usize = 1 << 16;
 /// As long as the Provider gives a post: what takes longer is given up.
-pub(crate) const LONGEST_POST_MILLIS: i64 = 15_000;
+const LONGEST_POST_MILLIS: i64 = 15_000;
 /// The host asks to wait so many seconds at most.
 const LONGEST_WAIT_SECONDS: u32 = 900;
 
@@ -228,18 +228,23 @@ impl Host {
         let (sha, context) = &post.key;
         let label = format!("posts {} as {context} on {sha:.7}", post.state);
         let sent = self.sched.clock.millis();
-        let is_late = || self.sched.clock.millis() - sent > LONGEST_POST_MILLIS;
+        // Posters give up by a clock that is not the simulation's: what they would have given up by now is lost.
+        let is_late = |current: Current| {
+            let lease = self.watch.lock().unwrap().lease(current.invocation);
+            let over = lease.unwrap_or(i64::MAX).min(sent + LONGEST_POST_MILLIS);
+            self.sched.clock.millis() > over
+        };
         if self.sched.turn(format!("before it {label}"), false).await == Fault::CrashBefore {
             return self.sched.crash().await;
-        }
-        if is_late() {
-            self.sched.tell(format!("host: {label}: lost on the way"));
-            self.sched.done();
-            return respond(&Reply::new(504, ""), "");
         }
         let Some(current) = self.sched.current() else {
             return respond(&Reply::new(503, ""), "");
         };
+        if is_late(current) {
+            self.sched.tell(format!("host: {label}: lost on the way"));
+            self.sched.done();
+            return respond(&Reply::new(504, ""), "");
+        }
         let now = self.sched.clock.millis();
         let pk = format!("{}/acme/{}@{sha}", self.authority(), post.repository);
         let posted = self.posted(&pk, context);
@@ -248,7 +253,7 @@ impl Host {
             let mut watch = self.watch.lock().unwrap();
             watch.posts(current.invocation, &key, posted, now);
             if self.kind == Kind::GitHub {
-                watch.one_at_a_time(current.invocation, now, sent, |id| self.sched.is_alive(id));
+                watch.one_at_a_time(current.invocation, now, |id| self.sched.is_alive(id));
             }
         }
         let mut reply = self.decide(post, now);
@@ -272,7 +277,7 @@ impl Host {
         if self.sched.turn(format!("after it {label}"), false).await != Fault::None {
             return self.sched.crash().await;
         }
-        if is_late() {
+        if is_late(current) {
             self.sched.tell(format!("host: {label}: the answer was lost"));
             reply = Reply {
                 takes: reply.takes,

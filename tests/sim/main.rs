@@ -20,13 +20,16 @@ mod world;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use check::Tally;
 use history::History;
 use run::{Outcome, run};
 use sched::{Fault, Plan};
 use story::smallest;
 
 /// Histories of a plain test run.
-const SEEDS: u64 = 40;
+const SEEDS: u64 = 2_000;
+/// Histories without any fault.
+const CONSERVED: u64 = 30;
 /// Histories lived through side by side.
 const THREADS: u64 = 2;
 
@@ -82,6 +85,29 @@ fn whatever_fails_the_host_shows_the_newest_state_and_was_told_no_more_often_tha
         seeds.end - seeds.start,
         calls.into_inner(),
         posts.into_inner()
+    );
+}
+
+/// Where nothing fails nothing is said twice: as many verdicts as events, and as many ends as changes.
+#[test]
+fn p16_every_event_has_one_verdict_and_every_change_one_end() {
+    let mut whole = Tally::default();
+    for seed in 0..CONSERVED {
+        let mut history = History::draw(seed);
+        history.plan = Plan::default();
+        history.delivered_twice = 0;
+        let outcome = block_on(run(&format!("conserved-{seed}"), seed, &history));
+        assert_eq!(outcome.violations, [""; 0], "seed {seed}: {:#?}", outcome.story);
+        let tally = outcome.tally;
+        assert_eq!(tally.verdicts, tally.taken, "seed {seed}: {tally:?}");
+        assert_eq!(tally.changed, tally.changes, "seed {seed}: {tally:?}");
+        assert_eq!(tally.ends, tally.changes, "seed {seed}: {tally:?}");
+        whole.taken += tally.taken;
+        whole.changes += tally.changes;
+    }
+    assert!(
+        whole.taken > whole.changes && whole.changes > CONSERVED,
+        "{whole:?}"
     );
 }
 

@@ -1,5 +1,6 @@
 //! The queues and the secrets behind the functions' ports. Every call has its turn and may fail.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::Mutex;
 
@@ -50,8 +51,10 @@ async fn call<T>(sched: &Sched, label: &str, mut effect: impl FnMut() -> T) -> R
 #[derive(Clone)]
 pub(crate) struct Queue {
     pub(crate) fifo: Arc<FifoQueue>,
-    /// Everything it ever took.
+    /// Everything it was ever given.
     pub(crate) taken: Arc<Mutex<Vec<QueueMessage>>>,
+    /// The messages that became of it: some were the same within five minutes.
+    pub(crate) messages: Arc<Mutex<BTreeSet<String>>>,
     sched: Arc<Sched>,
 }
 
@@ -63,6 +66,7 @@ impl Queue {
                 max_receives,
             })),
             taken: Arc::default(),
+            messages: Arc::default(),
             sched: Arc::clone(sched),
         }
     }
@@ -77,7 +81,8 @@ impl Queue {
             assert!(!message.body.contains(secret), "a secret on a queue");
         }
         self.taken.lock().unwrap().push(message.clone());
-        self.fifo.send(message, self.sched.clock.now());
+        let id = self.fifo.send(message, self.sched.clock.now());
+        self.messages.lock().unwrap().insert(id);
     }
 
     async fn send(&self, message: QueueMessage) -> Result<(), &'static str> {

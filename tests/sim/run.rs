@@ -10,7 +10,7 @@ use aws_lambda_events::sqs::SqsBatchResponse;
 use local::fifo::Received;
 use serde_json::Value;
 
-use super::check;
+use super::check::{self, Tally};
 use super::history::{History, Meddling, OLDEST_MILLIS, millis};
 use super::logs;
 use super::queue::{Queue, VISIBILITY};
@@ -27,6 +27,8 @@ const ACCEPTED: u16 = 202;
 const BAD_REQUEST: u16 = 400;
 /// A second delivery of a batch comes within this time.
 const LATE_MILLIS: u32 = 900_000;
+/// After the last thing that happens, everything has come to rest within this time: a few of the longest waits.
+const LONGEST_REST_MINUTES: i64 = 180;
 /// A history that takes more steps than this does not come to rest.
 const STEPS: usize = 40_000;
 
@@ -80,6 +82,7 @@ pub(crate) struct Outcome {
     pub(crate) story: Vec<String>,
     pub(crate) calls: u64,
     pub(crate) posts: usize,
+    pub(crate) tally: Tally,
 }
 
 struct Run<'a> {
@@ -474,6 +477,11 @@ impl Run<'_> {
     }
 
     fn finish(mut self) -> Outcome {
+        let took = (self.now() - self.history.end()) / MINUTE_MILLIS;
+        if took > LONGEST_REST_MINUTES {
+            let line = format!("it took {took} minutes to come to rest");
+            self.violations.push(line);
+        }
         let lines = logs::heard();
         let taken = self.taken();
         for event in &self.accepted {
@@ -482,6 +490,7 @@ impl Run<'_> {
                     .push(format!("event {event} was accepted, but the queue never had it"));
             }
         }
+        let tally = check::tally(&self.world, &lines);
         let checked = check::at_rest(&self.world, self.history, &taken, &lines);
         self.violations.extend(checked);
         let shown = self.world.host.shown.lock().unwrap();
@@ -490,6 +499,7 @@ impl Run<'_> {
             story: self.world.sched.story(),
             calls: self.world.sched.calls(),
             posts: shown.values().map(|shown| shown.states.len()).sum(),
+            tally,
         }
     }
 

@@ -4,8 +4,6 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::host::LONGEST_POST_MILLIS;
-
 /// What an invocation of the poster was seen to do.
 #[derive(Debug, Default)]
 struct Seen {
@@ -13,6 +11,8 @@ struct Seen {
     claimed: HashMap<String, (u64, u64)>,
     /// When it last reserved a slot.
     reserved: u64,
+    /// Until when it has the credential for itself.
+    lease: i64,
 }
 
 /// The watcher.
@@ -22,8 +22,8 @@ pub(crate) struct Watch {
     writes: u64,
     /// The write that holds the credential.
     held: Option<(u64, i64)>,
-    /// Posts that have arrived and are not answered: by whom, and when they were sent.
-    under_way: Vec<(u64, i64)>,
+    /// Who has a post under way that has arrived and is not answered.
+    under_way: Vec<u64>,
     pub(crate) violations: Vec<String>,
 }
 
@@ -41,6 +41,7 @@ impl Watch {
         if pk.starts_with("credential#") {
             if update.contains("#next_slot") {
                 seen.reserved = self.writes;
+                seen.lease = number(&request["ExpressionAttributeValues"][":busy_until"]).unwrap_or(0);
             } else if update.starts_with("REMOVE") {
                 self.held = None;
             } else if let Some(until) = number(&request["ExpressionAttributeValues"][":until"]) {
@@ -78,28 +79,29 @@ impl Watch {
         }
     }
 
-    /// A post with the one credential arrives that was `sent` then, while another of a living invocation may be under
-    /// way. One that takes longer than a post may is not waited for.
-    pub(crate) fn one_at_a_time(
-        &mut self,
-        invocation: u64,
-        now: i64,
-        sent: i64,
-        is_alive: impl Fn(u64) -> bool,
-    ) {
-        self.under_way.retain(|(other, _)| is_alive(*other));
-        let others = self.under_way.iter();
-        if let Some((other, _)) = others.clone().find(|(_, sent)| now - sent < LONGEST_POST_MILLIS) {
+    /// Until when an invocation has the credential for itself, if it asked for that.
+    pub(crate) fn lease(&self, invocation: u64) -> Option<i64> {
+        let seen = self.invocations.get(&invocation)?;
+        (seen.lease > 0).then_some(seen.lease)
+    }
+
+    /// A post with the one credential arrives. No other may be under way, of an invocation that is alive and had time
+    /// left for it.
+    pub(crate) fn one_at_a_time(&mut self, invocation: u64, now: i64, is_alive: impl Fn(u64) -> bool) {
+        self.under_way.retain(|other| is_alive(*other));
+        let mut others = self.under_way.iter();
+        let lease = |id: &u64| self.invocations.get(id).map_or(0, |seen| seen.lease);
+        if let Some(other) = others.find(|id| lease(id) > now) {
             let line =
                 format!("Poster#{invocation} posts while Poster#{other} does, with the same credential");
             self.violations.push(line);
         }
-        self.under_way.push((invocation, sent));
+        self.under_way.push(invocation);
     }
 
     /// A post was answered.
     pub(crate) fn answered(&mut self, invocation: u64) {
-        self.under_way.retain(|(other, _)| *other != invocation);
+        self.under_way.retain(|other| *other != invocation);
     }
 
     /// An invocation ended well that was told to wait.

@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn upstreams_signature_is_right_in_either_case() {
+    fn p18_upstreams_signature_is_right_in_either_case() {
         let upper = format!("sha256={}", UPSTREAM_SIGNATURE[ALGORITHM.len()..].to_uppercase());
         for signature in [UPSTREAM_SIGNATURE, &upper] {
             assert!(is_signed(signature, UPSTREAM_KEY, UPSTREAM_BODY.as_bytes()));
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn another_key_body_or_signature_is_wrong() {
+    fn p8_another_key_body_or_signature_is_wrong() {
         let body = UPSTREAM_BODY.as_bytes();
         let reformatted = UPSTREAM_BODY.replace(':', ": ");
         let changed = UPSTREAM_SIGNATURE.replace("65b0", "65b1");

@@ -394,7 +394,7 @@ async fn a_generation_has_its_own_key() {
 }
 
 #[tokio::test]
-async fn whatever_is_wrong_with_a_credential_reads_the_same() {
+async fn p8_whatever_is_wrong_with_a_credential_reads_the_same() {
     let function = Function::new();
     let with_headers = |headers| Call {
         headers,
@@ -548,7 +548,7 @@ async fn what_is_no_event_is_told_the_field() {
 }
 
 #[tokio::test]
-async fn an_event_out_of_its_time_is_refused_on_receipt() {
+async fn p7_an_event_out_of_its_time_is_refused_on_receipt() {
     let function = Function::new();
     let day = 24 * 60 * 60;
 

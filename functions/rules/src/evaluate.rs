@@ -251,7 +251,7 @@ pub(crate) mod tests {
     // notification-controller internal/server/event_handlers_test.go TestFilterAlertsForEvent and
     // TestEventMatchesAlert; labels are refused at apply.
     #[test]
-    fn matches_as_upstream_matches() {
+    fn p18_matches_as_upstream_matches() {
         type Change = fn(&mut CommitStatusRule, &mut Event);
         let cases: [(&str, Change, Result<(), SkipReason>); 17] = [
             ("all match", |_, _| {}, Ok(())),

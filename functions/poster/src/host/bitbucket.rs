@@ -146,7 +146,7 @@ mod tests {
 
     // notification-controller internal/notifier/bitbucket_test.go: basic; util_test.go: sha1.
     #[test]
-    fn posts_as_upstream_does_but_for_url_and_name() {
+    fn p18_posts_as_upstream_does_but_for_url_and_name() {
         let request = posted("https://bitbucket.org/foo/bar", |_| {});
 
         assert_eq!(

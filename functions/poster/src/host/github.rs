@@ -136,7 +136,7 @@ mod tests {
 
     // notification-controller internal/notifier/github_test.go: basic, enterprise.
     #[test]
-    fn posts_as_upstream_does() {
+    fn p18_posts_as_upstream_does() {
         let request = posted("https://github.com/foo/bar", |_| {});
 
         assert_eq!(

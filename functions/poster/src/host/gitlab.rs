@@ -140,7 +140,7 @@ mod tests {
 
     // notification-controller internal/notifier/gitlab_test.go: basic, sub-groups, self-hosted.
     #[test]
-    fn posts_as_upstream_does() {
+    fn p18_posts_as_upstream_does() {
         let request = posted("https://gitlab.com/foo/bar", |_| {});
 
         assert_eq!(

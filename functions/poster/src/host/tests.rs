@@ -321,7 +321,7 @@ async fn a_circle_of_redirects_ends() {
 }
 
 #[tokio::test]
-async fn the_credential_does_not_follow_to_another_host() {
+async fn p11_the_credential_does_not_follow_to_another_host() {
     let elsewhere = answering(ResponseTemplate::new(201)).await;
     let https = elsewhere.uri().replace("http://", "https://");
     let query = format!("{}/x?token={CANARY}", elsewhere.uri());

@@ -323,7 +323,7 @@ async fn a_secret_store_that_is_away_is_tried_again_soon() {
 }
 
 #[tokio::test]
-async fn a_rate_limit_holds_the_credential_until_the_instant_the_host_named() {
+async fn p14_a_rate_limit_holds_the_credential_until_the_instant_the_host_named() {
     let world = World::new().await;
     let deps = world.deps();
     let [limited, other] = ["limited", "other"].map(|context| world.due(context, Success));
@@ -615,7 +615,7 @@ async fn slow_host(let_go: Arc<Notify>) -> String {
 
 /// The slow host answers when the other one has got all its posts, and not before.
 #[tokio::test]
-async fn what_is_slow_or_held_does_not_slow_other_credentials_of_the_batch() {
+async fn p14_what_is_slow_or_held_does_not_slow_other_credentials_of_the_batch() {
     let world = World::new().await;
     let let_go = Arc::new(Notify::new());
     let authority = slow_host(Arc::clone(&let_go)).await;
@@ -828,7 +828,7 @@ async fn a_hint_for_nothing_is_acknowledged() {
 }
 
 #[tokio::test]
-async fn a_failing_message_holds_up_the_later_ones_of_its_group_only() {
+async fn p5_a_failing_message_holds_up_the_later_ones_of_its_group_only() {
     let world = World::new().await;
     let damaged = world.key("damaged");
     world.put_damaged(&world.statuses, &damaged.pk, &damaged.sk).await;
