@@ -52,7 +52,8 @@ impl Repository {
         if address.is_empty() {
             return Err(error("the address is empty".into()));
         }
-        let url = as_url(address).ok_or_else(|| error(format!("`{address}` is not a Git address")))?;
+        let shown = presentable(address);
+        let url = as_url(address).ok_or_else(|| error(format!("`{shown}` is not a Git address")))?;
         let is_ssh = matches!(url.scheme(), "ssh" | "git+ssh" | "git");
         let scheme = match url.scheme() {
             "http" => "http",
@@ -68,8 +69,11 @@ impl Repository {
             .host_str()
             .filter(|host| !host.is_empty())
             .map(str::to_ascii_lowercase);
-        let host = host.ok_or_else(|| error(format!("`{address}` names no host")))?;
-        let host = if is_ssh { over_https(host) } else { host };
+        let host = host.ok_or_else(|| error(format!("`{shown}` names no host")))?;
+        let host = match is_ssh {
+            true => over_https(&host).ok_or_else(|| error(format!("`{shown}` is not a Git address")))?,
+            false => host,
+        };
         let loopback = is_loopback(&url);
         if scheme == "http" && !loopback {
             return Err(error(format!(
@@ -81,10 +85,10 @@ impl Repository {
             _ => host.clone(),
         };
         if url.query().is_some() || url.fragment().is_some() {
-            return Err(error(format!("`{address}` has a query or fragment")));
+            return Err(error(format!("`{shown}` has a query or fragment")));
         }
 
-        let decoded = percent_decode(url.path()).ok_or_else(|| error(format!("`{address}` is not text")))?;
+        let decoded = percent_decode(url.path()).ok_or_else(|| error(format!("`{shown}` is not text")))?;
         let (base_path, path) = match decoded.split_once(GITLAB_PROJECTS) {
             Some((base, path)) if host_kind == HostKind::GitLab => (base.trim_end_matches('/'), path),
             _ => ("", decoded.as_str()),
@@ -92,6 +96,12 @@ impl Repository {
         let path = path.trim_matches('/');
         let path = path.strip_suffix(".git").unwrap_or(path).trim_end_matches('/');
         check_path(host_kind, path).map_err(error)?;
+        if !base_path.split('/').skip(1).all(is_segment) {
+            return Err(error(format!(
+                "invalid path `{}` before the API's",
+                presentable(base_path)
+            )));
+        }
         if host_kind == HostKind::Bitbucket && host != "bitbucket.org" && !loopback {
             return Err(error(format!("Bitbucket Cloud is not at `{host}`")));
         }
@@ -140,26 +150,57 @@ const fn expected_form(host_kind: HostKind) -> &'static str {
     }
 }
 
+/// An address as it may be told: user name and password stand before the last `@`, and tokens in queries.
+fn presentable(address: &str) -> String {
+    let (scheme, rest) = match split_scheme(address) {
+        Some((scheme, rest)) => (format!("{scheme}://"), rest),
+        None => (String::new(), address),
+    };
+    let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
+    match rest.find(['?', '#']) {
+        Some(end) => format!("{scheme}{}…", &rest[..=end]),
+        None => format!("{scheme}{rest}"),
+    }
+}
+
+fn split_scheme(address: &str) -> Option<(&str, &str)> {
+    let is_scheme = |text: &str| {
+        text.bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
+    };
+    address.split_once("://").filter(|(scheme, _)| is_scheme(scheme))
+}
+
 fn as_url(address: &str) -> Option<Url> {
-    if address.contains("://") {
+    if split_scheme(address).is_some() {
         return Url::parse(address).ok();
+    }
+    // The `url` crate would find another host in `https:x://user:password@host/path`.
+    if address.contains("://") {
+        return None;
     }
     // scp form: [user@]host:path, no slash before the colon.
     let (host, path) = address.split_once(':')?;
-    if host.is_empty() || host.contains('/') || path.is_empty() {
+    let path = path.trim_start_matches('/');
+    // And `user:password@host/path` has lost its scheme.
+    let is_credential = path.split('/').next().is_some_and(|first| first.contains('@'));
+    if host.is_empty() || host.contains('/') || path.is_empty() || is_credential {
         return None;
     }
-    Url::parse(&format!("ssh://{host}/{}", path.trim_start_matches('/'))).ok()
+    Url::parse(&format!("ssh://{host}/{path}")).ok()
 }
 
-/// The hosts that take ssh on port 443 go by another name there.
-fn over_https(host: String) -> String {
-    match host.as_str() {
-        "ssh.github.com" => "github.com".to_owned(),
-        "altssh.gitlab.com" => "gitlab.com".to_owned(),
-        "altssh.bitbucket.org" => "bitbucket.org".to_owned(),
-        _ => host,
-    }
+/// The host of an ssh address as HTTPS has it: the `url` crate leaves what stands there as it is written, and the hosts
+/// that take ssh on port 443 go by another name there.
+fn over_https(host: &str) -> Option<String> {
+    let url = Url::parse(&format!("https://{host}")).ok()?;
+    let host = match url.host_str()? {
+        "ssh.github.com" => "github.com",
+        "altssh.gitlab.com" => "gitlab.com",
+        "altssh.bitbucket.org" => "bitbucket.org",
+        host => host,
+    };
+    Some(host.to_owned())
 }
 
 fn is_loopback(url: &Url) -> bool {
@@ -193,15 +234,9 @@ fn is_project_id(host_kind: HostKind, path: &str) -> bool {
 }
 
 fn check_path(host_kind: HostKind, path: &str) -> Result<(), String> {
-    let invalid = || Err(format!("invalid repository id `{path}`"));
+    let invalid = || Err(format!("invalid repository id `{}`", presentable(path)));
     let parts: Vec<&str> = path.split('/').collect();
-    let well_formed = |part: &&str| {
-        !part.is_empty()
-            && **part != *"."
-            && **part != *".."
-            && !part.chars().any(|c| c.is_whitespace() || c.is_control())
-    };
-    if !parts.iter().all(well_formed) {
+    if !parts.iter().all(|part| is_segment(part)) || path.contains(char::is_whitespace) {
         return invalid();
     }
     match host_kind {
@@ -209,6 +244,10 @@ fn check_path(host_kind: HostKind, path: &str) -> Result<(), String> {
         HostKind::GitLab if parts.len() < 2 && !is_project_id(host_kind, path) => invalid(),
         _ => Ok(()),
     }
+}
+
+fn is_segment(text: &str) -> bool {
+    !matches!(text, "" | "." | "..") && !text.contains(char::is_control)
 }
 
 #[cfg(test)]
@@ -225,7 +264,7 @@ mod tests {
     // notification-controller internal/notifier/util_test.go TestUtil_ParseGitAddress, github_test.go, gitlab_test.go,
     // bitbucket_test.go.
     #[test]
-    fn reads_the_addresses_upstream_reads() {
+    fn p18_reads_the_addresses_upstream_reads() {
         let cases = [
             (
                 GitHub,
@@ -372,7 +411,7 @@ mod tests {
             (
                 GitHub,
                 "https://github.com/foo/bar?x=1",
-                "`https://github.com/foo/bar?x=1` has a query or fragment; expected https://github.com/OWNER/REPOSITORY",
+                "`https://github.com/foo/bar?…` has a query or fragment; expected https://github.com/OWNER/REPOSITORY",
             ),
             (
                 GitLab,
@@ -395,6 +434,88 @@ mod tests {
                 Repository::parse(host_kind, address).unwrap_err().to_string(),
                 error
             );
+        }
+    }
+
+    // Found by fuzzing: it becomes part of the key of every status and of the address that is posted to.
+    #[test]
+    fn the_path_of_an_install_is_checked_as_the_repositorys() {
+        for base in ["/a//b", "//a", "/%2e%2e%2fa", "/a%0ab"] {
+            let address = format!("https://example.com{base}/api/v4/projects/group%2Fproject");
+            let error = Repository::parse(GitLab, &address).unwrap_err();
+            assert!(error.problem.starts_with("invalid path `"), "{error}");
+        }
+    }
+
+    // Found by fuzzing.
+    #[test]
+    fn the_host_of_an_ssh_address_is_one_that_https_can_name() {
+        for address in [
+            "git@BÜCHER.example:foo/bar",
+            "ssh://git@b%C3%BCcher.example/foo/bar",
+            "https://bücher.example/foo/bar",
+        ] {
+            let repository = Repository::parse(GitHub, address).unwrap();
+            assert_eq!(repository.authority, "xn--bcher-kva.example", "{address}");
+        }
+        for address in [
+            "ssh://git@%0agithub.com/foo/bar",
+            "git@git%2Fhub.com:foo/bar",
+            "ssh://git@a^b/foo/bar",
+        ] {
+            let error = Repository::parse(GitHub, address).unwrap_err();
+            assert!(error.problem.ends_with("is not a Git address"), "{error}");
+        }
+    }
+
+    // Found by fuzzing.
+    #[test]
+    fn an_address_that_is_refused_is_told_without_its_secrets() {
+        let cases = [
+            (
+                "https://user:hunter2@github.com/foo/bar?x=1",
+                "`https://github.com/foo/bar?…` has",
+            ),
+            (
+                "https://github.com/foo/bar?token=hunter2",
+                "`https://github.com/foo/bar?…` has",
+            ),
+            (
+                "https://github.com/foo/bar#hunter2",
+                "`https://github.com/foo/bar#…` has",
+            ),
+            (
+                "https://user:hun/hunter2@github.com/foo/bar",
+                "`https://github.com/foo/bar` is not",
+            ),
+            ("https://user:hunter2@", "`https://` is not"),
+            (
+                "https://github.com/https://user:hunter2@github.com/foo/bar",
+                "invalid repository id `https://github.com/foo/bar`",
+            ),
+            (
+                "https:x://user:hunter2@github.com/foo/bar",
+                "`github.com/foo/bar` is not",
+            ),
+            (
+                "https:/user:hunter2@github.com/foo/bar",
+                "`github.com/foo/bar` is not",
+            ),
+            ("user:hunter2@github.com/foo/bar", "`github.com/foo/bar` is not"),
+            ("user:hunter2@gitlab.com/bar", "`gitlab.com/bar` is not"),
+            (
+                "us er:hunter2@https://github.com/foo/bar",
+                "`https://github.com/foo/bar` is not",
+            ),
+            (
+                "https://user:hunter2@github.com/foo/%ff",
+                "`https://github.com/foo/%ff` is not text",
+            ),
+        ];
+        for (address, beginning) in cases {
+            let error = Repository::parse(GitHub, address).unwrap_err().to_string();
+            assert!(error.starts_with(beginning), "{error}");
+            assert!(!error.contains("hunter2"), "{error}");
         }
     }
 

@@ -270,6 +270,9 @@ async fn p12_an_event_passes_through_the_four_binaries_and_no_secret_with_it() {
         .invoke(function_url_event("/events/dev", &body, "sha256=00"))
         .await;
     assert_eq!(wrong["statusCode"], 401);
+    let mut odd = function_url_event("/events/dev", &body, "sha256=00");
+    odd["rawQueryString"] = json!("<generation=\"1\">");
+    assert_eq!(intake.invoke(odd).await["statusCode"], 401);
     let signed = function_url_event("/events/dev", &body, &world.signature("dev", &body));
     let answer = intake.invoke(signed).await;
     assert_eq!(answer["statusCode"], 202, "{answer}");

@@ -104,6 +104,10 @@ pub enum NotAnEvent {
 /// # Errors
 /// If it is not one, or if its object could not be named anywhere later on.
 pub fn parse(body: &[u8]) -> Result<Event, NotAnEvent> {
+    // serde would also read an event from a list of the values of its fields.
+    if body.trim_ascii_start().starts_with(b"[") {
+        return Err(NotAnEvent::NotAnObject);
+    }
     let mut json = serde_json::Deserializer::from_slice(body);
     let event: Event = serde_path_to_error::deserialize(&mut json)
         .map_err(|error| explain(&error.path().to_string(), error.inner()))?;
@@ -327,7 +331,8 @@ mod tests {
         let not_utf8: Vec<u8> = not_utf8.bytes().filter(|byte| *byte != 0xc3).collect();
         assert!(matches!(parse(&not_utf8), Err(NotAnEvent::NotJson { .. })));
 
-        for body in ["1", "\"x\"", "null", "[]"] {
+        let list = r#"[["Kustomization","apps","podinfo"],"info","2026-08-07T13:12:43Z","m","Progressing"]"#;
+        for body in ["1", "\"x\"", "null", "[]", list, " [["] {
             assert_eq!(parse(body.as_bytes()), Err(NotAnEvent::NotAnObject), "{body}");
         }
     }

@@ -10,6 +10,7 @@ pub mod adapters;
 pub mod address;
 pub mod config;
 pub mod event;
+pub mod function_url;
 pub mod handler;
 pub mod keys;
 pub mod ports;

@@ -9,10 +9,13 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use intake::adapters::{SecretsManagerRootKey, SqsEventQueue};
 use intake::config::Config;
+use intake::function_url::presentable;
 use intake::handler::{Deps, handle};
 use intake::root_key_cache::RootKeyCache;
 use jiff::Timestamp;
-use lambda_http::{Error, Request, service_fn};
+use lambda_http::request::LambdaRequest;
+use lambda_http::tower::ServiceExt as _;
+use lambda_http::{Adapter, Error, LambdaEvent, Request, lambda_runtime, service_fn};
 use shared::ErrorChain;
 
 /// A connection within a region takes some milliseconds; one that takes longer is better tried anew.
@@ -66,10 +69,13 @@ async fn run() -> Result<(), Error> {
     if let Err(error) = deps.keys.get(now()).await {
         tracing::error!(error = %ErrorChain(&error), "no root key yet");
     }
-    lambda_http::run(service_fn(async |request: Request| {
-        Ok::<_, Infallible>(handle(&deps, request, now()).await)
-    }))
-    .await
+    let service =
+        service_fn(async |request: Request| Ok::<_, Infallible>(handle(&deps, request, now()).await));
+    // `lambda_http::run`, but for what makes it panic.
+    let service = Adapter::from(service).map_request(|event: LambdaEvent<LambdaRequest>| {
+        LambdaEvent::new(presentable(event.payload), event.context)
+    });
+    lambda_runtime::run(service).await
 }
 
 #[expect(clippy::disallowed_methods, reason = "main hands the time to everything else")]

@@ -185,7 +185,11 @@ pub fn classify(
     body: &str,
     arrived: Timestamp,
 ) -> Result<(), PostError> {
-    let answer = Answer { status, headers, body };
+    let answer = Answer {
+        status,
+        headers,
+        body,
+    };
     (adapter(host_kind).classify)(&answer, wanted, arrived)
         .map_err(|error| error.made_presentable(credential))
 }

@@ -87,12 +87,26 @@ fn host_kind(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<HostKind>
 
 fn address_of(field: &Field<'_>, kind: Option<HostKind>, findings: &mut Findings<'_>) -> Option<String> {
     let address = field.string(findings)?;
+    if holds_credential(address) {
+        let problem = "holds a credential, which everybody may read here; leave it out of the address and put it into \
+                       the secret of `secretRef` with `commitstatus secret set`";
+        field.mistake(findings, problem);
+        return None;
+    }
     // What is right depends on the host.
     if let Err(problem) = Repository::parse(kind?, address) {
         field.mistake(findings, problem.to_string());
         return None;
     }
     Some(address.to_owned())
+}
+
+/// A user alone is as in `git@github.com:…`; over HTTPS the user is the token.
+fn holds_credential(address: &str) -> bool {
+    let (scheme, rest) = address.split_once("://").unwrap_or(("", address));
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let user = authority.rsplit_once('@').map(|(user, _)| user);
+    user.is_some_and(|user| user.contains(':') || scheme.starts_with("http"))
 }
 
 fn timeout(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<u32> {

@@ -290,6 +290,28 @@ fn each_impossible_event_source_says_what_was_expected() {
 }
 
 #[test]
+fn p12_an_address_never_holds_a_credential() {
+    let expected = "a.yaml:8:12: spec.address: holds a credential, which everybody may read here; leave it out of the \
+                    address and put it into the secret of `secretRef` with `commitstatus secret set`";
+    let with = |address: &str| PROVIDER.replacen("https://github.com/acme/fleet", address, 1);
+    for address in [
+        "https://ghp_token@github.com/acme/fleet",
+        "https://user:password@github.com/acme/fleet",
+        "ssh://git:password@github.com/acme/fleet",
+        "user:password@github.com/acme/fleet",
+    ] {
+        assert_eq!(mistakes(&with(address)), [expected], "{address}");
+    }
+    for address in [
+        "git@github.com:acme/fleet.git",
+        "ssh://git@github.com/acme/fleet",
+        "https://github.com/acme/fleet",
+    ] {
+        validate(&[source(&with(address))], None).unwrap();
+    }
+}
+
+#[test]
 fn each_impossible_value_of_a_provider_says_what_was_expected() {
     let cases = [
         (
