@@ -11,9 +11,10 @@ use super::queue::{CANARY, ROOT_KEY};
 use super::sched::Function;
 use super::world::World;
 
-/// A warm function believes a rule for five seconds, and an invocation may have begun before it was mended.
-const RULES_LAG_MILLIS: i64 = 40_000;
-const POSTER_LAG_MILLIS: i64 = 160_000;
+/// A warm function believes a rule for five seconds; an invocation that began then may take as long as it may, and one
+/// call longer.
+const RULES_LAG_MILLIS: i64 = 80_000;
+const POSTER_LAG_MILLIS: i64 = 170_000;
 
 /// Verdicts of events that no rule wanted at that time.
 const NOT_HANDLED: [(&str, Meddling); 2] = [
