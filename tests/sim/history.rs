@@ -305,7 +305,8 @@ impl History {
         let outages = self.outages.iter().map(|outage| outage.to);
         let pairs = self.tokens.iter().chain(&self.roots).map(|pair| pair.1);
         let windows = self.windows.iter().map(|window| window.to);
-        sent.chain(outages).chain(pairs).chain(windows).max().unwrap_or(0)
+        let all = sent.chain(outages).chain(pairs).chain(windows);
+        all.max().unwrap_or(millis(0))
     }
 
     /// One object, three commits one soon after the other; the last one fails and recovers.
