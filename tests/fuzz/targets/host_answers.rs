@@ -84,6 +84,12 @@ fn check_words(host_kind: HostKind, error: &PostError) {
     }
 }
 
+/// Whether the answer's words, however they are spelt and escaped, hold these.
+fn says(body: &str, words: &str) -> bool {
+    serde_json::from_str::<serde_json::Value>(body)
+        .is_ok_and(|body| body.to_string().to_ascii_lowercase().contains(words))
+}
+
 fn check_meaning(
     host_kind: HostKind,
     code: u16,
@@ -94,7 +100,7 @@ fn check_meaning(
 ) {
     let as_it_should_be = match outcome {
         Ok(()) => {
-            let shows_it_already = host_kind == HostKind::GitLab && code == 400 && body.contains("ransition");
+            let shows_it_already = host_kind == HostKind::GitLab && code == 400 && says(body, "transition status");
             (200..=299).contains(&code) && !is_page || shows_it_already
         }
         Err(PostError::Ambiguous(_)) => code == 408 || code >= 500,
