@@ -125,6 +125,10 @@ pub struct Desired {
     /// The rule takes failures only: a success is posted only where it clears something.
     #[serde(default, skip_serializing_if = "is_false")]
     pub only_clears: bool,
+    /// When intake took the event that says so, in milliseconds; absent where no event does, and in items from before this
+    /// was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub received_at: Option<i64>,
 }
 
 impl Desired {
@@ -430,6 +434,7 @@ mod tests {
             reason: "BuildFailed".into(),
             description: String::new(),
             only_clears: false,
+            received_at: None,
         };
         assert!(!desired(State::Failure).says_the_same(State::Failure, "HealthCheckFailed"));
         assert!(desired(State::Failure).says_the_same(State::Failure, "BuildFailed"));

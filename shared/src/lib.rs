@@ -6,6 +6,7 @@ pub mod event;
 pub mod item;
 pub mod kinds;
 pub mod message;
+pub mod metrics;
 pub mod order;
 pub mod repository;
 pub mod revision;

@@ -2,7 +2,7 @@
 //! invocations (<https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>), and SQS and Secrets Manager answer
 //! the real SDK's requests.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
@@ -230,6 +230,103 @@ fn as_of_now(event: &super::events::WireEvent, seconds_ago: i64) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn p12_an_event_passes_through_the_four_binaries_and_no_secret_with_it() {
+    // Every outcome has its line, and there is no other: the functions of no stack write no metrics.
+    let outcomes: Vec<Value> = lines_of_two_events(None)
+        .await
+        .iter_mut()
+        .map(|line| line["fields"]["outcome"].take())
+        .collect();
+    let expected = [
+        "unauthorized",
+        "unauthorized",
+        "accepted",
+        "changed",
+        "posted",
+        "accepted",
+        "changed",
+        "swept",
+        "posted",
+    ];
+    assert_eq!(outcomes, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_functions_of_a_stack_write_what_they_count_for_cloudwatch() {
+    let units: HashMap<&str, &str> = shared::metrics::ALL
+        .map(|(name, unit)| match unit {
+            shared::metrics::Unit::Count => (name, "Count"),
+            shared::metrics::Unit::Milliseconds => (name, "Milliseconds"),
+        })
+        .into();
+    let mut counted: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    let mut log_lines = 0;
+    for document in lines_of_two_events(Some(STACK)).await {
+        let Some(directives) = document["_aws"]["CloudWatchMetrics"].as_array() else {
+            log_lines += 1;
+            continue;
+        };
+        assert!(document["_aws"]["Timestamp"].is_u64(), "{document}");
+        let [directive] = directives.as_slice() else {
+            panic!("{document}");
+        };
+        assert_eq!(directive["Namespace"], "CommitStatus");
+        assert_eq!(document["Stack"], STACK);
+        let [dimensions] = directive["Dimensions"].as_array().unwrap().as_slice() else {
+            panic!("{document}");
+        };
+        let dimensions: Vec<&str> = dimensions
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|name| name.as_str().unwrap())
+            .collect();
+        assert_eq!(dimensions[0], "Stack", "{document}");
+        let values: Vec<&str> = dimensions
+            .iter()
+            .map(|name| document[name].as_str().unwrap())
+            .collect();
+        for metric in directive["Metrics"].as_array().unwrap() {
+            let name = metric["Name"].as_str().unwrap();
+            assert_eq!(metric["Unit"], units[name], "{document}");
+            let numbers = match &document[name] {
+                Value::Array(several) => several.clone(),
+                one => vec![one.clone()],
+            };
+            counted
+                .entry([&[name][..], &values[1..]].concat().join(" "))
+                .or_default()
+                .extend(numbers.iter().map(|number| number.as_f64().unwrap()));
+        }
+    }
+    assert_eq!(log_lines, 9);
+    let times = counted.remove("EventToPosted").unwrap();
+    assert_eq!(times.len(), 2);
+    assert!(
+        times.iter().all(|millis| (0.0..60_000.0).contains(millis)),
+        "{times:?}"
+    );
+    let (calls, others): (Vec<_>, Vec<_>) = counted
+        .into_iter()
+        .partition(|(name, _)| name.starts_with("Calls 127.0.0.1:"));
+    assert!(
+        matches!(calls.as_slice(), [(name, times)] if name.ends_with(" posted") && *times == [1.0, 1.0]),
+        "{calls:?}"
+    );
+    let expected = [
+        ("Due", vec![1.0]),
+        ("Outcomes posted", vec![1.0, 1.0]),
+        ("Parked", vec![0.0]),
+        ("Requests accepted", vec![1.0, 1.0]),
+        ("Requests unauthorized", vec![1.0, 1.0]),
+        ("Sweeps swept", vec![1.0]),
+        ("Verdicts changed", vec![1.0, 1.0]),
+    ]
+    .map(|(name, values)| (name.to_owned(), values));
+    assert_eq!(others, expected);
+}
+
+/// What the four functions write while two events pass through them, of a stack or of none.
+async fn lines_of_two_events(stack: Option<&str>) -> Vec<Value> {
     let binaries = tokio::task::spawn_blocking(build).await.unwrap();
     let world = World::empty().await;
     world.store.add_cluster("dev").await.unwrap();
@@ -237,7 +334,7 @@ async fn p12_an_event_passes_through_the_four_binaries_and_no_secret_with_it() {
     world.apply("*", &rule_yaml("podinfo", "")).await;
     let stand_in = Arc::new(Aws::default());
     let endpoint = serve(Router::new().fallback(aws).with_state(Arc::clone(&stand_in))).await;
-    let environment: HashMap<&str, String> = [
+    let mut environment: HashMap<&str, String> = [
         ("AWS_REGION", "eu-west-1".to_owned()),
         ("AWS_ACCESS_KEY_ID", "test".to_owned()),
         ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
@@ -260,10 +357,12 @@ async fn p12_an_event_passes_through_the_four_binaries_and_no_secret_with_it() {
         ),
         ("ROOT_KEY_SECRET", format!("{STACK}/root-key")),
         ("PROVIDER_SECRETS_PREFIX", format!("{STACK}/providers")),
+        ("ALLOWED_PRIVATE_RANGES", "127.0.0.0/8".to_owned()),
         ("RULES_TABLE", format!("{STACK}-rules")),
         ("STATUSES_TABLE", format!("{STACK}-statuses")),
     ]
     .into();
+    environment.extend(stack.map(|stack| ("STACK_NAME", stack.to_owned())));
     let log = tempfile::NamedTempFile::new().unwrap();
     let mut intake = Runtime::start(&binaries.join("intake"), &environment, log.as_file()).await;
     let mut rules = Runtime::start(&binaries.join("rules"), &environment, log.as_file()).await;
@@ -317,26 +416,74 @@ async fn p12_an_event_passes_through_the_four_binaries_and_no_secret_with_it() {
     poster.invoke(sqs_json(&posts, "posts")).await;
     assert_eq!(world.host.told().last(), Some(&(context, "failure".to_owned())));
 
-    // Every outcome has its line, and no line a secret.
+    // No line has a secret.
     drop((intake, rules, poster, sweeper));
     let lines = std::fs::read_to_string(log.path()).unwrap();
     for secret in [TOKEN, ROOT_KEY, &world.signature("dev", &body)] {
         assert!(!lines.contains(secret), "{lines}");
     }
-    let outcomes: Vec<Value> = lines
+    lines
         .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap()["fields"]["outcome"].take())
-        .collect();
-    let expected = [
-        "unauthorized",
-        "unauthorized",
-        "accepted",
-        "changed",
-        "posted",
-        "accepted",
-        "changed",
-        "swept",
-        "posted",
-    ];
-    assert_eq!(outcomes, expected);
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// What a function needs to start, with DynamoDB at `dynamodb`.
+fn environment_with(dynamodb: String) -> HashMap<&'static str, String> {
+    [
+        ("AWS_REGION", "eu-west-1"),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+        ("AWS_LAMBDA_FUNCTION_NAME", "f"),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
+        ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+        ("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/f"),
+        ("AWS_LAMBDA_LOG_STREAM_NAME", "s"),
+        ("AWS_LAMBDA_LOG_FORMAT", "JSON"),
+        (
+            "POSTS_QUEUE_URL",
+            "https://sqs.eu-west-1.amazonaws.com/123456789012/posts.fifo",
+        ),
+        ("PROVIDER_SECRETS_PREFIX", "commitstatus/providers"),
+        ("RULES_TABLE", "commitstatus-rules"),
+        ("STATUSES_TABLE", "commitstatus-statuses"),
+        ("AWS_ENDPOINT_URL_DYNAMODB", &dynamodb),
+    ]
+    .map(|(name, value)| (name, value.to_owned()))
+    .into()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_starts_and_answers_when_its_connections_cannot_be_opened() {
+    let binaries = tokio::task::spawn_blocking(build).await.unwrap();
+    // Nobody takes what connects here, so that nothing is ever answered. The other port is closed.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let [silent_url, closed_url] =
+        [&silent, &closed].map(|listener| format!("http://{}", listener.local_addr().unwrap()));
+    drop(closed);
+    for (function, url) in [("rules", silent_url), ("poster", closed_url)] {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let environment = environment_with(url);
+        let mut runtime = Runtime::start(&binaries.join(function), &environment, log.as_file()).await;
+        let answered = tokio::time::timeout(
+            std::time::Duration::from_secs(20),
+            runtime.invoke(json!({ "Records": [] })),
+        )
+        .await;
+        let lines = std::fs::read_to_string(log.path()).unwrap();
+        let answer = answered.unwrap_or_else(|_| panic!("{function} does not start: {lines}"));
+        assert_eq!(answer, json!({ "batchItemFailures": [] }), "{function}");
+        assert!(
+            lines.contains("started without connections to DynamoDB"),
+            "{function}: {lines}"
+        );
+    }
+}
+
+/// Cargo hands what `.cargo/config.toml` says to whatever it builds, this test too.
+#[test]
+fn no_start_gathers_entropy_from_the_jitter_of_the_cpu() {
+    assert_eq!(option_env!("AWS_LC_SYS_NO_JITTER_ENTROPY"), Some("1"));
 }

@@ -5,10 +5,12 @@
 
 mod binaries;
 mod collisions;
+mod cost;
 mod dead_letters;
 mod demo;
 mod events;
 mod host;
+mod metrics;
 mod operations;
 mod order;
 mod outages;

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::events::{SHA, build_failed, succeeded};
-use super::world::{World, function_url_event, rule_yaml};
+use super::world::{World, function_url_event, hosts, rule_yaml};
 
 #[tokio::test]
 async fn p13_an_unknown_cluster_looks_exactly_like_a_wrong_signature() {
@@ -143,4 +143,30 @@ async fn a_missing_provider_is_parked_and_says_so() {
     world.advance(600);
     world.event("dev", succeeded().at(600)).await;
     assert_eq!(world.host.told().len(), 1, "the next interval finds the Provider");
+}
+
+#[tokio::test]
+async fn p11_a_private_address_is_parked_until_it_is_allowed() {
+    let mut world = World::new().await;
+    world.poster.hosts = hosts("10.0.0.0/8");
+
+    world.event("dev", succeeded().at(0)).await;
+
+    let parked = world.status(SHA).await;
+    assert_eq!(parked.parked.as_deref(), Some("address-refused"));
+    assert_eq!(
+        parked.last_error.as_deref(),
+        Some(
+            "refused (address-refused): loopback address 127.0.0.1 is not in AllowedPrivateRanges: 127.0.0.1"
+        )
+    );
+    world.minutes(30).await;
+    assert_eq!(world.status(SHA).await, parked, "nobody tries it again");
+    assert_eq!(world.host.calls(), []);
+
+    world.poster.hosts = hosts("10.0.0.0/8, 127.0.0.0/8");
+    assert!(world.store.retry(&parked, world.now()).await.unwrap());
+    world.minutes(2).await;
+    assert!(world.status(SHA).await.is_posted());
+    assert_eq!(world.host.told().len(), 1);
 }

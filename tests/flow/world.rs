@@ -21,6 +21,7 @@ use shared::Scope;
 use shared::item::{DUE_AT, PK, SK, StatusItem};
 use shared::message::{QueueMessage, StatusKey};
 
+use super::cost::Calls;
 use super::host::Host;
 
 /// When every test begins.
@@ -119,6 +120,7 @@ pub(crate) struct World {
     clock: Clock,
     pub(crate) store: Store,
     pub(crate) dynamodb_endpoint: String,
+    pub(crate) calls: Calls,
     dynamodb: aws_sdk_dynamodb::Client,
     pub(crate) secrets: FileSecrets,
     pub(crate) host: Arc<Host>,
@@ -127,7 +129,7 @@ pub(crate) struct World {
     pub(crate) posts: Queue,
     intake: Intake,
     rules: Rules,
-    poster: Poster,
+    pub(crate) poster: Poster,
     sweeper: Sweeper,
     root: RootKey,
     _data: tempfile::TempDir,
@@ -146,7 +148,9 @@ impl World {
         let clock = Clock(Arc::new(AtomicI64::new(START * 1000)));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let dynamodb_endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let dynamodb = dynamodb_client(&dynamodb_endpoint);
+        let calls = Calls::default();
+        let dynamodb = dynamodb_client(&dynamodb_endpoint).config().to_builder();
+        let dynamodb = aws_sdk_dynamodb::Client::from_conf(dynamodb.interceptor(calls.clone()).build());
         tokio::spawn(dynoxide::server::serve_on(
             listener,
             dynoxide::Database::memory().unwrap(),
@@ -172,6 +176,7 @@ impl World {
         Self {
             store: Store::new(dynamodb.clone(), STACK),
             dynamodb_endpoint,
+            calls,
             dynamodb: dynamodb.clone(),
             intake: intake::handler::Deps {
                 queue: events.clone(),
@@ -198,7 +203,7 @@ impl World {
                     rules_name,
                 )),
                 credentials: poster::credentials::Credentials::new(ports),
-                hosts: poster::host::Hosts::new().unwrap(),
+                hosts: hosts("127.0.0.0/8"),
                 clock: time(),
                 jitter: no_jitter,
             },
@@ -392,6 +397,11 @@ impl World {
         assert_eq!(statuses.len(), 1, "{statuses:#?}");
         statuses.remove(0)
     }
+}
+
+/// The way to Git hosts at public addresses and at these.
+pub(crate) fn hosts(allowed_private_ranges: &str) -> poster::host::Hosts {
+    poster::host::Hosts::new(allowed_private_ranges.parse().unwrap()).unwrap()
 }
 
 /// A rule for every Kustomization in `apps`; `spec` is more of its spec, in flow style with a comma before it.

@@ -180,7 +180,7 @@ impl<'a> AtRest<'a> {
             // Every event that was handled has left one.
             return self.wrong(format!("{name}: there is no item"));
         };
-        let skipped = self.was_skipped(key, item);
+        let skipped = self.was_skipped(item);
         for left in ["due", "claim_until", "parked", "unsure"] {
             // What was begun before the rule was gone stays open until something comes again.
             if item.get(left).is_some() && !(left == "unsure" && skipped) {
@@ -226,15 +226,17 @@ impl<'a> AtRest<'a> {
     }
 
     /// Whether the rule was not there when it was to be posted, and nothing has come since.
-    fn was_skipped(&self, key: &Key, item: &Value) -> bool {
+    fn was_skipped(&self, item: &Value) -> bool {
         let meddling = match item["ended"]["S"].as_str() {
             Some("skipped(rule-suspended)") => Meddling::Suspended,
             Some("skipped(rule-gone)") => Meddling::Deleted,
             _ => return false,
         };
-        let mut ends = self.ends.iter().rev();
-        let last = ends.find(|line| is_about(line, key));
-        last.is_some_and(|line| self.was(line.at, meddling, POSTER_LAG_MILLIS))
+        let key = ["pk", "sk"]
+            .map(|name| item[name]["S"].as_str().unwrap())
+            .join(" ");
+        let ended = self.world.watch.lock().unwrap().ended(&key);
+        ended.is_some_and(|at| self.was(at, meddling, POSTER_LAG_MILLIS))
     }
 
     /// A pending whose rule was deleted may have been closed with it.

@@ -1,6 +1,6 @@
 //! Never lost, never out of order, never twice: the real handlers in a simulated world where everything may fail at
-//! every call. A seed decides all of it; `SIM_SEED=… cargo test -p flow-tests --test sim` lives through one again, and
-//! `SIM_SEEDS=…` says how many there are.
+//! every call. A seed decides all of it; `SIM_SEED=… cargo test -p flow-tests --test sim` lives through one again,
+//! `SIM_SEEDS=…` says how many there are, and `SIM_FROM=…` with which a long run goes on.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -30,6 +30,8 @@ use story::smallest;
 const SEEDS: u64 = 2_000;
 /// Histories without any fault.
 const CONSERVED: u64 = 30;
+/// A long run tells how far it is, after so many.
+const MILESTONE: u64 = 1_000;
 /// Histories lived through side by side.
 const THREADS: u64 = 2;
 
@@ -55,7 +57,10 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 fn whatever_fails_the_host_shows_the_newest_state_and_was_told_no_more_often_than_it_changed() {
     let seeds = match number("SIM_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("SIM_SEEDS").unwrap_or(SEEDS),
+        None => {
+            let first = number("SIM_FROM").unwrap_or_default();
+            first..first + number("SIM_SEEDS").unwrap_or(SEEDS)
+        }
     };
     let next = AtomicU64::new(seeds.start);
     let (calls, posts) = (AtomicU64::new(0), AtomicU64::new(0));
@@ -66,6 +71,9 @@ fn whatever_fails_the_host_shows_the_newest_state_and_was_told_no_more_often_tha
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= seeds.end {
                         break;
+                    }
+                    if seed > seeds.start && seed.is_multiple_of(MILESTONE) {
+                        println!("at seed {seed}");
                     }
                     let history = History::draw(seed);
                     let outcome = block_on(run(&format!("seed-{seed}"), seed, &history));

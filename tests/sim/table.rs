@@ -107,10 +107,11 @@ impl Table {
         {
             let request: Value = serde_json::from_str(body).unwrap();
             let answer: Value = serde_json::from_str(&answer).unwrap();
+            let now = self.sched.clock.millis();
             self.watch
                 .lock()
                 .unwrap()
-                .wrote(current.invocation, &request, &answer);
+                .wrote(current.invocation, &request, &answer, now);
         }
         (status, answer)
     }

@@ -24,6 +24,8 @@ pub(crate) struct Watch {
     held: Option<(u64, i64)>,
     /// Who has a post under way that has arrived and is not answered.
     under_way: Vec<u64>,
+    /// When a status was last written as ended without a post, by key. What was written may never have been said.
+    ended: HashMap<String, i64>,
     pub(crate) violations: Vec<String>,
 }
 
@@ -33,11 +35,15 @@ fn number(value: &Value) -> Option<i64> {
 
 impl Watch {
     /// A write of the poster took effect.
-    pub(crate) fn wrote(&mut self, invocation: u64, request: &Value, answer: &Value) {
+    pub(crate) fn wrote(&mut self, invocation: u64, request: &Value, answer: &Value, now: i64) {
         self.writes += 1;
         let update = request["UpdateExpression"].as_str().unwrap_or_default();
         let seen = self.invocations.entry(invocation).or_default();
         let pk = request["Key"]["pk"]["S"].as_str().unwrap_or_default();
+        if update.contains("#ended = :ended") {
+            let sk = request["Key"]["sk"]["S"].as_str().unwrap_or_default();
+            self.ended.insert(format!("{pk} {sk}"), now);
+        }
         if pk.starts_with("credential#") {
             if update.contains("#next_slot") {
                 seen.reserved = self.writes;
@@ -53,6 +59,11 @@ impl Watch {
             let claimed = (u64::try_from(rev).unwrap(), self.writes);
             seen.claimed.insert(format!("{pk} {sk}"), claimed);
         }
+    }
+
+    /// When the status was last written as ended.
+    pub(crate) fn ended(&self, key: &str) -> Option<i64> {
+        self.ended.get(key).copied()
     }
 
     /// A post begins. `posted` is the change the table says was recorded last.

@@ -6,6 +6,7 @@ use lambda_http::http::{HeaderValue, StatusCode};
 use lambda_http::{Body, Request, RequestExt, Response};
 use serde_json::json;
 use shared::message::{QueueMessage, event_id};
+use shared::metrics::{OUTCOME, REQUESTS};
 use shared::{ErrorChain, Event, EventMessage, Severity};
 use tracing::field::display;
 
@@ -28,6 +29,9 @@ pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 
 /// Characters of an unknown path that are logged: enough to see what was meant.
 const MAX_LOGGED_PATH_CHARS: usize = 100;
+
+/// The word for an event that was taken.
+const ACCEPTED: &str = "accepted";
 
 /// What the function works with; made once and kept warm.
 #[derive(Debug)]
@@ -59,6 +63,7 @@ where
                 http.status = StatusCode::OK.as_u16(),
                 "healthy"
             );
+            count("healthy");
             return answer(StatusCode::OK, &json!({"status": "ok"}));
         }
         Ok(Route::Events { cluster }) => receive(deps, &request, cluster, now, &mut facts).await,
@@ -68,8 +73,12 @@ where
         }
     };
     facts.log(&result);
+    count(match &result {
+        Ok(_) => ACCEPTED,
+        Err(refusal) => refusal.word(),
+    });
     match result {
-        Ok(id) => answer(StatusCode::ACCEPTED, &json!({"status": "accepted", "id": id})),
+        Ok(id) => answer(StatusCode::ACCEPTED, &json!({"status": ACCEPTED, "id": id})),
         Err(refusal) => refuse(&refusal),
     }
 }
@@ -167,6 +176,10 @@ async fn authenticate<R: RootKeySource>(
     }
 }
 
+fn count(outcome: &'static str) {
+    metrics::counter!(REQUESTS, OUTCOME => outcome).increment(1);
+}
+
 fn refuse(refusal: &Refusal) -> Response<Body> {
     let mut response = answer(
         refusal.status(),
@@ -231,7 +244,7 @@ impl Facts {
             Ok(_) if self.stale_keys.is_some() => {
                 line!(
                     warn,
-                    "accepted",
+                    ACCEPTED,
                     StatusCode::ACCEPTED,
                     None::<&str>,
                     "event accepted with an old root key"
@@ -239,7 +252,7 @@ impl Facts {
             }
             Ok(_) => line!(
                 info,
-                "accepted",
+                ACCEPTED,
                 StatusCode::ACCEPTED,
                 None::<&str>,
                 "event accepted"

@@ -7,6 +7,7 @@ use std::time::Duration;
 use aws_config::BehaviorVersion;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
+use emf::{Metrics, STACK_NAME};
 use intake::adapters::{SecretsManagerRootKey, SqsEventQueue};
 use intake::config::Config;
 use intake::function_url::presentable;
@@ -46,6 +47,7 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Error> {
     let config = Config::from_env(variable)?;
+    let metrics = Metrics::listen(variable(STACK_NAME));
     let aws = aws_config::defaults(BehaviorVersion::v2026_01_12())
         .timeout_config(
             TimeoutConfig::builder()
@@ -69,8 +71,11 @@ async fn run() -> Result<(), Error> {
     if let Err(error) = deps.keys.get(now()).await {
         tracing::error!(error = %ErrorChain(&error), "no root key yet");
     }
-    let service =
-        service_fn(async |request: Request| Ok::<_, Infallible>(handle(&deps, request, now()).await));
+    let service = service_fn(async |request: Request| {
+        let answer = handle(&deps, request, now()).await;
+        metrics.flush();
+        Ok::<_, Infallible>(answer)
+    });
     // `lambda_http::run`, but for what makes it panic.
     let service = Adapter::from(service).map_request(|event: LambdaEvent<LambdaRequest>| {
         LambdaEvent::new(presentable(event.payload), event.context)

@@ -2,10 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail wherever it likes")]
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use emf::recorded::Recorded;
 use intake::event::Limits;
 use intake::handler::{Deps, MAX_BODY_BYTES, handle};
 use intake::keys::{RootKey, RootKeys, derive_cluster_key};
@@ -766,4 +768,45 @@ async fn a_plain_http_request_is_answered_alike() {
     let response = handle(&function.deps, request, call.now).await;
 
     assert_eq!(response.status(), 202);
+}
+
+#[tokio::test]
+async fn every_answer_is_counted_under_the_word_of_its_log_line() {
+    let function = Function::new();
+    let recorded = Recorded::default();
+    let listening = recorded.listen();
+    let mut words = BTreeMap::from([("healthy".to_owned(), 1)]);
+    let mut calls = vec![
+        Call::new(),
+        Call::new(),
+        Call::new().with_key(key(ROOT, "another", 1)),
+        Call::new().after(25 * 60 * 60),
+        Call::new().after(-6 * 60),
+        Call::with_body("{"),
+        Call::with_body(&"x".repeat(MAX_BODY_BYTES + 1)),
+    ];
+    let elsewhere = |method, path: &str| Call {
+        method,
+        path: path.into(),
+        ..Call::new()
+    };
+    calls.push(elsewhere("POST", "/"));
+    calls.push(elsewhere("PUT", "/events/prod-eu-1"));
+    for call in &calls {
+        let log = function.answer(call).await.log;
+        let word = log.split("outcome=\"").nth(1).unwrap().split('"').next().unwrap();
+        *words.entry(word.to_owned()).or_default() += 1;
+    }
+    *function.queue.is_away.lock().unwrap() = true;
+    assert_eq!(function.status(&Call::new()).await, 503);
+    words.insert("unavailable".into(), 1);
+    assert_eq!(function.status(&elsewhere("GET", "/healthz")).await, 200);
+    drop(listening);
+
+    assert_eq!(words.len(), 10, "the test means to see every word: {words:?}");
+    let expected: Vec<String> = words
+        .iter()
+        .map(|(word, count)| format!("Requests{{Outcome={word}}} {count}"))
+        .collect();
+    assert_eq!(recorded.sums(), expected);
 }

@@ -5,6 +5,7 @@ use futures_util::future::join_all;
 use jiff::Timestamp;
 use shared::ErrorChain;
 use shared::message::PostHint;
+use shared::metrics::{FAILURES, FUNCTION, OUTCOME};
 
 use crate::ports::{CredentialStore, RuleStore, SecretStore, Sleep, StatusStore, Unavailable};
 use crate::post::{Deps, TIME_FOR_ONE};
@@ -32,6 +33,7 @@ where
             let id = message.message_id.clone().unwrap_or_default();
             if (deps.clock)() + TIME_FOR_ONE > deadline {
                 tracing::warn!(message.id = %id, outcome = "not-begun", "no time left for this hint, it comes back");
+                count_failure("not-begun");
                 failed.push(id);
                 break;
             }
@@ -42,6 +44,7 @@ where
                     error = %ErrorChain(&error),
                     "hint could not be handled, it comes back"
                 );
+                count_failure("failed");
                 failed.push(id);
                 break;
             }
@@ -54,6 +57,11 @@ where
         response.add_failure(id);
     }
     response
+}
+
+/// A message that comes back, or is none of ours.
+fn count_failure(outcome: &'static str) {
+    metrics::counter!(FAILURES, FUNCTION => "poster", OUTCOME => outcome).increment(1);
 }
 
 /// The messages of each group, in order.
@@ -93,6 +101,7 @@ where
                 error = %ErrorChain(&error),
                 "message on the posts queue is not one of ours, dropped"
             );
+            count_failure("malformed");
             Ok(())
         }
     }

@@ -3,25 +3,35 @@
 //! One file per host. Each says how its secret is read, what its request looks like and what its own answers mean;
 //! everything else is here. No host is ever read from, and nothing is tried twice: the table owns retries.
 
+mod address_policy;
 mod answer;
 mod bitbucket;
 mod credential;
 mod github;
 mod gitlab;
 mod request;
+mod resolver;
 
+use std::error::Error as StdError;
+use std::iter::successors;
+use std::net::IpAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use reqwest::dns::Resolve;
 use reqwest::header::{HeaderMap, LOCATION};
 use reqwest::{Client, Response, StatusCode, Url};
 use shared::{CommitSha, ErrorChain, HostKind, Repository, State};
 
+use address_policy::RefusedAddress;
+pub use address_policy::{AddressPolicy, RangeError};
 use answer::Answer;
 use credential::Keys;
 pub use credential::{Credential, CredentialError};
 use request::{HostRequest, cut};
+use resolver::{JudgingResolver, SystemResolver};
 
 /// How long a host may take to let us in: TCP and TLS. Well below the 15 seconds one post may take as in Flux, so that
 /// a host which is away is told from one that may have taken the status.
@@ -76,6 +86,8 @@ pub mod refusal {
     pub const GONE: &str = "gone";
     /// GitLab knows no way from the state it shows to the one wanted.
     pub const CANNOT_TRANSITION: &str = "cannot-transition";
+    /// The host is at an address no credential is sent to. It was not connected to.
+    pub const ADDRESS_REFUSED: &str = "address-refused";
 }
 
 /// Why a post did not succeed, by what is to be done about it. Messages are the host's, at most 200 characters and
@@ -198,24 +210,31 @@ pub fn classify(
 #[derive(Debug, Clone)]
 pub struct Hosts {
     client: Client,
+    policy: Arc<AddressPolicy>,
 }
 
 impl Hosts {
-    /// Connects to nothing yet.
+    /// Connects to nothing yet, and never to an address that `policy` refuses.
     ///
     /// # Errors
     /// If this machine has no certificates to check hosts with.
-    pub fn new() -> Result<Self, reqwest::Error> {
+    pub fn new(policy: AddressPolicy) -> Result<Self, reqwest::Error> {
+        Self::resolving_with(Arc::new(SystemResolver), policy)
+    }
+
+    fn resolving_with(lookup: Arc<dyn Resolve>, policy: AddressPolicy) -> Result<Self, reqwest::Error> {
+        let policy = Arc::new(policy);
         let client = Client::builder()
             .user_agent(USER_AGENT)
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
-            // The environment is read in `main` only.
+            // The environment is read in `main` only. And a proxy would resolve names itself, and judge nothing.
             .no_proxy()
+            .dns_resolver(JudgingResolver::new(Arc::clone(&policy), lookup))
             .build()?;
-        Ok(Self { client })
+        Ok(Self { client, policy })
     }
 
     /// Posts a status, once.
@@ -281,6 +300,7 @@ impl Hosts {
             PostError::permanent(refusal::REJECTED, format!("`{}`: {error}", request.url))
         })?;
         for _ in 0..=MAX_REDIRECTS {
+            self.check_literal(&url)?;
             let mut post = self
                 .client
                 .post(url.clone())
@@ -289,7 +309,10 @@ impl Hosts {
             for (name, value) in request.headers {
                 post = post.header(*name, *value);
             }
-            let response = post.send().await.map_err(not_answered)?;
+            let response = post
+                .send()
+                .await
+                .map_err(|error| address_refused(&url, &error).unwrap_or_else(|| not_answered(error)))?;
             match redirection(&url, &response) {
                 None => return Ok(response),
                 Some(target) if target.origin() == url.origin() => url = target,
@@ -297,6 +320,17 @@ impl Hosts {
             }
         }
         Err(moved_to(&url))
+    }
+
+    /// The client asks its resolver for names only. Decimal, octal and short forms of addresses are whole in a [`Url`].
+    fn check_literal(&self, url: &Url) -> Result<(), PostError> {
+        let ip = url
+            .host_str()
+            .and_then(|host| host.trim_matches(['[', ']']).parse::<IpAddr>().ok());
+        match ip.map(|ip| self.policy.check(ip)) {
+            Some(Err(refused)) => Err(address_refused_as(url, &refused)),
+            Some(Ok(())) | None => Ok(()),
+        }
     }
 }
 
@@ -330,6 +364,19 @@ fn moved_to(target: &Url) -> PostError {
     // Queries and user information can hold what should not be shown.
     let origin = target.origin().ascii_serialization();
     PostError::permanent(refusal::MOVED, format!("redirected to {origin}{}", target.path()))
+}
+
+/// What the resolver refused is at the end of what the client tells of it.
+fn address_refused(url: &Url, error: &reqwest::Error) -> Option<PostError> {
+    successors(Some(error as &(dyn StdError + 'static)), |&error| error.source())
+        .find_map(|error| error.downcast_ref::<RefusedAddress>())
+        .map(|refused| address_refused_as(url, refused))
+}
+
+/// The host comes last, for it may be long and stands in the log line beside.
+fn address_refused_as(url: &Url, refused: &RefusedAddress) -> PostError {
+    let host = url.host_str().unwrap_or_default();
+    PostError::permanent(refusal::ADDRESS_REFUSED, format!("{refused}: {host}"))
 }
 
 fn not_answered(error: reqwest::Error) -> PostError {

@@ -223,6 +223,7 @@ pub(crate) mod tests {
                 reason: "BuildFailed".into(),
                 description: "build failed".into(),
                 only_clears: false,
+                received_at: None,
             },
             posted: None,
             order_key: OrderKey::new(

@@ -3,12 +3,16 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use metrics::SharedString;
 use shared::ErrorChain;
 use shared::item::{NEAR_STATUS_LIMIT, StatusItem};
 use shared::message::StatusKey;
+use shared::metrics::{
+    CALLS, CLASS, CREDENTIALS_REFUSED, EVENT_TO_POSTED, HOST, OUTCOME, OUTCOMES, RATE_LIMITS,
+};
 
 use crate::credentials::{Credentials, NoCredential};
-use crate::host::{CommitStatus, Hosts, PostError, refusal};
+use crate::host::{CommitStatus, Credential, Hosts, PostError, refusal};
 use crate::outcome::{self, Counts, Hold, Record, Retry, SPREAD_MILLIS, backoff};
 use crate::pace::Pace;
 use crate::pacer::{Pacer, Place, Turn};
@@ -32,6 +36,9 @@ const TIME_TO_PREPARE: SignedDuration = SignedDuration::from_secs(5);
 
 /// Claims in a row without a recorded outcome after which a status is taken out of the way: it crashes the poster.
 const CLAIMS_BEFORE_CRASHED: u32 = 5;
+
+/// The word for a credential that nothing is posted with for now.
+const HELD: &str = "held";
 
 /// Changes of one status that are posted one after the other; a further one waits for the sweeper.
 const ROUNDS: usize = 5;
@@ -210,7 +217,7 @@ where
         let Some(time) = time_for_post(asked(target), turn.ends, (self.clock)()) else {
             return Ok(self.not_before((self.clock)().as_millisecond(), None));
         };
-        let mut answer = self.hosts.post(&credential, &status, time, &self.clock).await;
+        let mut answer = self.call(&credential, &status, time).await;
         if let Err(error) = &answer
             && may_be_the_credential(error)
         {
@@ -228,7 +235,7 @@ where
                     let Some(time) = time_for_post(asked(target), turn.ends, (self.clock)()) else {
                         return Ok(self.not_before((self.clock)().as_millisecond(), None));
                     };
-                    answer = self.hosts.post(&mended, &status, time, &self.clock).await;
+                    answer = self.call(&mended, &status, time).await;
                 }
                 Ok(Err(missing)) => return self.refused(target, &missing_text(&missing)).await,
                 Ok(Ok(_)) | Err(_) => {}
@@ -236,6 +243,7 @@ where
         }
         match answer {
             Ok(()) => {
+                count_time_to_post(item, (self.clock)());
                 if turn.was_held {
                     let now = (self.clock)().as_millisecond();
                     // The post was taken, whatever becomes of this.
@@ -264,6 +272,18 @@ where
                 }
             }
         }
+    }
+
+    async fn call(
+        &self,
+        credential: &Credential,
+        status: &CommitStatus<'_>,
+        time: Duration,
+    ) -> Result<(), PostError> {
+        let answer = self.hosts.post(credential, status, time, &self.clock).await;
+        let (host, class) = (status.repository.authority.clone(), class(&answer));
+        metrics::counter!(CALLS, HOST => host, CLASS => class).increment(1);
+        answer
     }
 
     /// The turn of a post that takes as long as the Provider allows; inside, what to record if it has to wait for longer
@@ -309,9 +329,11 @@ where
             hold.until = %at(limit.until),
             pace.slowed = 1_u32 << doublings,
             error = %error,
-            outcome = "held",
+            outcome = HELD,
             "credential held back until the instant its host named"
         );
+        metrics::counter!(RATE_LIMITS).increment(1);
+        count(HELD, 1);
         Ok(self.not_before(limit.until, Some(error)))
     }
 
@@ -324,9 +346,11 @@ where
             credential = %target.credential,
             hold.until = %at(until),
             error = %error,
-            outcome = "held",
+            outcome = HELD,
             "credential refused or missing: set the secret again, it is tried again by itself"
         );
+        metrics::counter!(CREDENTIALS_REFUSED).increment(1);
+        count(HELD, 1);
         Ok(self.not_before(until, Some(error)))
     }
 
@@ -380,7 +404,38 @@ fn at(millis: i64) -> String {
     Timestamp::from_millisecond(millis).map_or_else(|_| millis.to_string(), |instant| format!("{instant:.0}"))
 }
 
-fn log_idle(key: &StatusKey, outcome: &str) {
+fn count(outcome: impl Into<SharedString>, times: u64) {
+    metrics::counter!(OUTCOMES, OUTCOME => outcome.into()).increment(times);
+}
+
+/// How long the news took from intake to the host. A change that was told before and is posted once more is none.
+fn count_time_to_post(item: &StatusItem, now: Timestamp) {
+    let told_before = item.posted.as_ref().is_some_and(|posted| posted.rev == item.rev);
+    if let Some(received_at) = item.desired.received_at
+        && !told_before
+    {
+        // Intake may run on a machine whose clock is ahead of this one's.
+        let millis = now.as_millisecond().saturating_sub(received_at).max(0);
+        metrics::histogram!(EVENT_TO_POSTED).record(millis as f64);
+    }
+}
+
+/// What the answer to a call means, in one word.
+fn class(answer: &Result<(), PostError>) -> &'static str {
+    match answer {
+        Ok(()) => "posted",
+        Err(PostError::Ambiguous(_)) => "ambiguous",
+        Err(PostError::NotSent(_)) => "not-sent",
+        Err(PostError::Conflict(_)) => "conflict",
+        Err(PostError::RateLimited { .. }) => "rate-limited",
+        Err(PostError::Unauthorized(_)) => "unauthorized",
+        Err(PostError::UnknownCommit(_)) => "unknown-commit",
+        Err(PostError::Permanent { .. }) => "refused",
+    }
+}
+
+fn log_idle(key: &StatusKey, outcome: &'static str) {
+    count(outcome, 1);
     tracing::info!(
         commit.repository = %key.repository(),
         commit.sha = %key.sha(),
@@ -403,6 +458,10 @@ fn log(item: &StatusItem, record: &Record, recorded: Recorded) {
         Record::Posted | Record::Parked { .. } | Record::Ended { .. } => item.coalesced(),
         Record::Retry(_) => 0,
     };
+    count(outcome.clone(), 1);
+    if coalesced > 0 {
+        count("coalesced", coalesced);
+    }
     macro_rules! line {
         ($level:ident) => {
             tracing::$level!(

@@ -105,6 +105,7 @@ pub(crate) mod tests {
                 reason: reason.into(),
                 description: String::new(),
                 only_clears: false,
+                received_at: None,
             },
         }
     }

@@ -3,9 +3,11 @@
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
+use metrics::SharedString;
 use shared::item::{Desired, NO_PROVIDER, StatusItem, due_shard, secret_name, status_pk};
 use shared::kinds::{EventSeverity, ObjectName, OnSuperseded, Provider, Reference, Scope};
 use shared::message::{EventMessage, PostHint, StatusKey};
+use shared::metrics::{COLLISIONS, FAILURES, FUNCTION, OUTCOME, VERDICTS};
 use shared::order::instant;
 use shared::{ErrorChain, OrderKey, Rank, Repository, State};
 
@@ -58,6 +60,7 @@ where
             let id = message.message_id.clone().unwrap_or_default();
             if (deps.clock)() + TIME_FOR_ONE > deadline {
                 tracing::warn!(message.id = %id, outcome = "not-begun", "no time left for this event, it comes back");
+                count_failure("not-begun");
                 failed.push(id);
                 break;
             }
@@ -68,6 +71,7 @@ where
                     error = %ErrorChain(&error),
                     "event could not be handled, it comes back"
                 );
+                count_failure("failed");
                 failed.push(id);
                 break;
             }
@@ -112,6 +116,7 @@ where
                 error = %ErrorChain(&error),
                 "message on the events queue is not one of ours, dropped"
             );
+            count_failure("malformed");
             return Ok(());
         }
     };
@@ -240,6 +245,7 @@ where
             reason: event.reason.clone(),
             description: format!("superseded by {}", by.get(..SHORT_SHA).unwrap_or(by)),
             only_clears: false,
+            received_at: Some(message.received_at.as_millisecond()),
         },
     };
     let told = instant(event.timestamp, version);
@@ -354,6 +360,7 @@ fn draft(
             reason: event.reason.clone(),
             description: describe(&event.reason),
             only_clears: wanted.only_clears,
+            received_at: Some(message.received_at.as_millisecond()),
         },
     };
     let item = StatusItem {
@@ -394,12 +401,22 @@ fn draft(
     (item, incoming)
 }
 
+/// A message that comes back, or is none of ours.
+fn count_failure(outcome: &'static str) {
+    metrics::counter!(FAILURES, FUNCTION => "rules", OUTCOME => outcome).increment(1);
+}
+
+fn count_verdict(verdict: impl Into<SharedString>) {
+    metrics::counter!(VERDICTS, OUTCOME => verdict.into()).increment(1);
+}
+
 fn log(
     message: &EventMessage,
     rule: Option<&Reference>,
     status: Option<(&StatusItem, u64)>,
     verdict: Verdict,
 ) {
+    count_verdict(verdict.to_string());
     let object = &message.event.involved_object;
     tracing::info!(
         event.id = %message.id,
@@ -424,6 +441,7 @@ fn log(
     );
 }
 
+/// No verdict on the event: it has one of its own.
 fn log_superseded(message: &EventMessage, rule: &Reference, key: &StatusKey, by: &str, rev: u64) {
     tracing::info!(
         event.id = %message.id,
@@ -443,6 +461,7 @@ fn log_superseded(message: &EventMessage, rule: &Reference, key: &StatusKey, by:
 }
 
 fn log_collision(message: &EventMessage, draft: &StatusItem, rival: &str) {
+    metrics::counter!(COLLISIONS).increment(1);
     let writer = draft.writer();
     tracing::warn!(
         event.id = %message.id,
@@ -461,6 +480,7 @@ fn log_collision(message: &EventMessage, draft: &StatusItem, rival: &str) {
 }
 
 fn log_no_rule(message: &EventMessage) {
+    count_verdict("no-rule");
     let object = &message.event.involved_object;
     tracing::info!(
         event.id = %message.id,
@@ -483,6 +503,7 @@ mod tests {
     use super::*;
     use crate::evaluate::tests::{SHA, object, rule, succeeded};
     use crate::ports::{FoundRule, Newest, Written};
+    use emf::recorded::Recorded;
     use shared::item::ClusterItem;
     use shared::message::QueueMessage;
     use shared::{Event, InvolvedObject, State};
@@ -493,6 +514,8 @@ mod tests {
 
     /// Seconds.
     const NOW: i64 = 1_786_108_382;
+    /// A second before.
+    const RECEIVED: Timestamp = Timestamp::constant(NOW - 1, 0);
 
     #[derive(Default)]
     struct World {
@@ -679,7 +702,7 @@ mod tests {
             id: "00112233445566778899aabbccddeeff".into(),
             cluster: "dev".into(),
             generation: 2,
-            received_at: Timestamp::UNIX_EPOCH,
+            received_at: RECEIVED,
             event: Event {
                 involved_object: InvolvedObject {
                     name: name.into(),
@@ -794,6 +817,7 @@ mod tests {
         assert_eq!(item.commit7, &SHA[..7]);
         assert_eq!(item.desired.state, State::Success);
         assert_eq!(item.desired.description, "reconciliation succeeded");
+        assert_eq!(item.desired.received_at, Some(RECEIVED.as_millisecond()));
         assert_eq!(
             item.order_key.as_str(),
             "2|2026-08-07T13:13:02.000000Z|00000000000000183230|0|0011223344556677"
@@ -880,15 +904,89 @@ mod tests {
         }
     }
 
+    impl Log {
+        fn listen(&self) -> tracing::subscriber::DefaultGuard {
+            let log = self.clone();
+            let subscriber = tracing_subscriber::fmt()
+                .with_ansi(false)
+                .with_writer(move || log.clone())
+                .finish();
+            tracing::subscriber::set_default(subscriber)
+        }
+
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_counted_is_what_the_log_says() {
+        let (log, recorded) = (Log::default(), Recorded::default());
+        let listening = (log.listen(), recorded.listen());
+
+        let world = World {
+            unwritable: vec!["broken"],
+            rival: Some("prod/Kustomization/apps/podinfo"),
+            ..World::new()
+        };
+        let batch = [
+            record("1", "a", "a1"),
+            record("2", "b", "broken"),
+            record("3", "b", "held-up-by-it"),
+            record("4", "c", "nobodys"),
+            record_with("5", "d", "{"),
+        ];
+        assert_eq!(world.handle(&batch, 60).await, ["2", "3"]);
+        assert_eq!(World::new().handle(&batch[..1], 4).await, ["1"]);
+        let idle = World {
+            idle: true,
+            ..World::new()
+        };
+        idle.written().await;
+        let mut revoked = World::new();
+        revoked.clusters.clear();
+        revoked.written().await;
+        let no_address = World {
+            provider: Some(Ok(provider("not an address"))),
+            ..World::new()
+        };
+        no_address.written().await;
+        drop(listening);
+
+        let mut counted: Vec<String> = log
+            .text()
+            .lines()
+            .filter_map(|line| line.split("outcome=").nth(1)?.split(' ').next())
+            .map(|word| match word.trim_matches('"') {
+                "collision" => "Collisions 1".to_owned(),
+                word @ ("failed" | "not-begun" | "malformed") => {
+                    format!("Failures{{Function=rules,Outcome={word}}} 1")
+                }
+                word => format!("Verdicts{{Outcome={word}}} 1"),
+            })
+            .collect();
+        counted.sort();
+        assert_eq!(recorded.sums(), counted);
+        assert_eq!(
+            counted,
+            [
+                "Collisions 1",
+                "Failures{Function=rules,Outcome=failed} 1",
+                "Failures{Function=rules,Outcome=malformed} 1",
+                "Failures{Function=rules,Outcome=not-begun} 1",
+                "Verdicts{Outcome=changed} 1",
+                "Verdicts{Outcome=no-rule} 1",
+                "Verdicts{Outcome=skipped(invalid-rule)} 1",
+                "Verdicts{Outcome=skipped(revoked)} 1",
+                "Verdicts{Outcome=unchanged} 1",
+            ]
+        );
+    }
+
     #[tokio::test]
     async fn a_collision_is_one_more_line_with_both_names() {
         let log = Log::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_ansi(false)
-            .with_writer(move || writer.clone())
-            .finish();
-        let guard = tracing::subscriber::set_default(subscriber);
+        let guard = log.listen();
         World::new().written().await;
         World {
             rival: Some("prod/Kustomization/apps/podinfo"),
@@ -898,7 +996,7 @@ mod tests {
         .await;
         drop(guard);
 
-        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let log = log.text();
         let [_, _, line] = log.lines().collect::<Vec<_>>().try_into().unwrap();
         for part in [
             "WARN",

@@ -1,11 +1,22 @@
 //! Lambda function `rules`.
 
+use std::time::Duration;
+
+use emf::{Metrics, STACK_NAME};
+use futures_util::future::try_join_all;
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use rules::adapters::{RulesTable, SqsHints, StatusesTable};
 use rules::config::Config;
 use rules::handler::{Deps, handle};
 use rules::lookup::Lookup;
+use shared::ErrorChain;
+
+/// What a start waits for connections at most. An event opens those that are not there.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// As many as the lookup of an event reads at once.
+const CONNECTIONS: usize = 4;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -14,7 +25,9 @@ async fn main() -> Result<(), Error> {
         clippy::disallowed_methods,
         reason = "the environment is read here and nowhere else"
     )]
-    let config = Config::read(|name| std::env::var(name).ok())?;
+    let variable = |name: &str| std::env::var(name).ok();
+    let config = Config::read(variable)?;
+    let metrics = &Metrics::listen(variable(STACK_NAME));
     let aws = aws_config::load_defaults(aws_config::BehaviorVersion::v2026_01_12()).await;
     let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
     #[expect(
@@ -22,8 +35,10 @@ async fn main() -> Result<(), Error> {
         reason = "the clock is read here and nowhere else"
     )]
     let clock = Timestamp::now;
+    let rules_table = RulesTable::new(dynamodb.clone(), config.rules_table);
+    connect(&rules_table).await;
     let deps = &Deps {
-        lookup: Lookup::new(RulesTable::new(dynamodb.clone(), config.rules_table)),
+        lookup: Lookup::new(rules_table),
         statuses: StatusesTable::new(dynamodb, config.statuses_table),
         hints: SqsHints::new(aws_sdk_sqs::Client::new(&aws), config.posts_queue_url),
         clock,
@@ -32,7 +47,21 @@ async fn main() -> Result<(), Error> {
         // Lambda's deadline is in milliseconds; one beyond what a timestamp can say is none.
         let deadline = i64::try_from(event.context.deadline).unwrap_or(i64::MAX);
         let deadline = Timestamp::from_millisecond(deadline).unwrap_or(Timestamp::MAX);
-        Ok::<_, Error>(handle(deps, event.payload, deadline).await)
+        let response = handle(deps, event.payload, deadline).await;
+        metrics.flush();
+        Ok::<_, Error>(response)
     }))
     .await
+}
+
+/// Opens connections to DynamoDB while the function starts. On AWS a start has a whole CPU, and an event only what the
+/// memory of the function buys: docs/performance.md.
+async fn connect(table: &RulesTable) {
+    let connections = try_join_all((0..CONNECTIONS).map(|_| table.connect()));
+    let error: Error = match tokio::time::timeout(CONNECT_TIMEOUT, connections).await {
+        Ok(Ok(_)) => return,
+        Ok(Err(error)) => error.into(),
+        Err(elapsed) => elapsed.into(),
+    };
+    tracing::warn!(error = %ErrorChain(error.as_ref()), "started without connections to DynamoDB");
 }

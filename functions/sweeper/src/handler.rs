@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
-use futures_util::future::join_all;
+use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
 use shared::ErrorChain;
 use shared::item::DUE_SHARDS;
 use shared::message::PostHint;
+use shared::metrics::{DUE, OUTCOME, PARKED, SWEEPS};
 
 use crate::ports::{DueStatus, DueStore, HintQueue, Unavailable};
 
@@ -15,6 +16,10 @@ const LEASE_MILLIS: i64 = 120_000;
 
 /// Statuses read of each shard in one sweep. What is left is still due a minute later.
 const PER_SHARD: usize = 250;
+
+/// Shards read at the same time. Each has a connection of its own, and a TLS handshake costs more than the wait for the
+/// shards before: docs/performance.md.
+const AT_ONCE: usize = 4;
 
 /// Hints for one credential in one sweep: what a host that advises one write a second takes until the next one.
 const PER_CREDENTIAL: i64 = 60;
@@ -59,7 +64,10 @@ where
     J: Fn(i64) -> i64,
 {
     let now = (deps.clock)().as_millisecond();
-    let shards = join_all((0..DUE_SHARDS).map(|shard| deps.due.due(shard, now, PER_SHARD))).await;
+    let shards: Vec<_> = stream::iter((0..DUE_SHARDS).map(|shard| deps.due.due(shard, now, PER_SHARD)))
+        .buffered(AT_ONCE)
+        .collect()
+        .await;
     let mut swept = Swept::default();
     let mut statuses = Vec::new();
     let mut unread = None;
@@ -69,8 +77,10 @@ where
             Err(error) => unread = Some(error),
         }
     }
+    let is_whole = unread.is_none();
     if let Some(error) = unread {
         if statuses.is_empty() {
+            count_sweep("failed");
             return Err(error);
         }
         tracing::error!(error = %ErrorChain(&error), outcome = "failed", "part of what is due could not be read");
@@ -112,7 +122,41 @@ where
         swept.spread,
         swept.failed,
     );
+    if is_whole {
+        record(DUE, swept.due);
+    }
+    count_sweep(if is_whole && swept.failed == 0 {
+        "swept"
+    } else {
+        "failed"
+    });
     Ok(swept)
+}
+
+/// Tells how many statuses wait for a person. For the metric alone, so that only a function that is listened to asks.
+pub async fn count_parked<D: DueStore, H, C, J>(deps: &Deps<D, H, C, J>) {
+    let mut parked = 0;
+    let mut shards = stream::iter((0..DUE_SHARDS).map(|shard| deps.due.parked(shard))).buffered(AT_ONCE);
+    while let Some(shard) = shards.next().await {
+        match shard {
+            Ok(count) => parked += count,
+            Err(error) => {
+                tracing::warn!(error = %ErrorChain(&error), "what is parked could not be counted, nothing else is lost");
+                // Less than there is would look like good news.
+                return;
+            }
+        }
+    }
+    record(PARKED, parked);
+}
+
+/// As one value of a distribution: a gauge would be written again after a sweep that did not set it.
+fn record(metric: &'static str, count: usize) {
+    metrics::histogram!(metric).record(count as f64);
+}
+
+fn count_sweep(outcome: &'static str) {
+    metrics::counter!(SWEEPS, OUTCOME => outcome).increment(1);
 }
 
 /// `Some(true)` if hinted, `Some(false)` if moved to a later sweep, `None` if somebody else was faster.
@@ -146,6 +190,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use emf::recorded::Recorded;
     use shared::message::{QueueMessage, StatusKey};
     use std::sync::Mutex;
 
@@ -154,14 +199,18 @@ mod tests {
         due: Vec<DueStatus>,
         moved: Mutex<Vec<(String, i64)>>,
         sent: Mutex<Vec<String>>,
+        /// Statuses parked in each shard.
+        parked: usize,
         taken: bool,
         queue_down: bool,
         table_down: bool,
+        /// A shard of the index that cannot be read.
+        unread: Option<u8>,
     }
 
     impl DueStore for &World {
         async fn due(&self, shard: u8, now: i64, limit: usize) -> Result<Vec<DueStatus>, Unavailable> {
-            if self.table_down {
+            if self.table_down || self.unread == Some(shard) {
                 return Err(Unavailable::to("read what is due")("down".to_owned()));
             }
             let due = self
@@ -169,6 +218,13 @@ mod tests {
                 .iter()
                 .filter(|status| shard == 0 && status.due_at <= now);
             Ok(due.take(limit).cloned().collect())
+        }
+
+        async fn parked(&self, shard: u8) -> Result<usize, Unavailable> {
+            if self.unread == Some(shard) {
+                return Err(Unavailable::to("count what is parked")("down".to_owned()));
+            }
+            Ok(self.parked)
         }
 
         async fn postpone(&self, status: &DueStatus, due_at: i64, _: i64) -> Result<bool, Unavailable> {
@@ -202,14 +258,73 @@ mod tests {
     }
 
     async fn sweep(world: &World) -> Result<Swept, Unavailable> {
-        let clock = || Timestamp::from_millisecond(1_000_000).unwrap();
-        handle(&Deps {
+        handle(&deps(world)).await
+    }
+
+    type Sweeper<'a> = Deps<&'a World, &'a World, fn() -> Timestamp, fn(i64) -> i64>;
+
+    fn deps(world: &World) -> Sweeper<'_> {
+        Deps {
             due: world,
             hints: world,
-            clock,
+            clock: || Timestamp::from_millisecond(1_000_000).unwrap(),
             jitter: |_| 7,
-        })
-        .await
+        }
+    }
+
+    /// What a sweep and the count after it record.
+    async fn counted(world: &World) -> Vec<String> {
+        let recorded = Recorded::default();
+        let listening = recorded.listen();
+        // The metrics say whether it failed.
+        let _ = sweep(world).await;
+        count_parked(&deps(world)).await;
+        drop(listening);
+        recorded.sums()
+    }
+
+    #[tokio::test]
+    async fn a_sweep_tells_what_is_due_and_what_is_parked_even_if_that_is_nothing() {
+        let world = World {
+            due: vec![status("a", 5, "x"), status("b", 6, "x")],
+            parked: 3,
+            ..World::default()
+        };
+        assert_eq!(
+            counted(&world).await,
+            ["Due 2", "Parked 48", "Sweeps{Outcome=swept} 1"]
+        );
+        assert_eq!(
+            counted(&World::default()).await,
+            ["Due 0", "Parked 0", "Sweeps{Outcome=swept} 1"]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_sweep_that_failed_in_part_has_failed_and_tells_no_half_of_a_number() {
+        let world = World {
+            table_down: true,
+            ..World::default()
+        };
+        assert_eq!(counted(&world).await, ["Parked 0", "Sweeps{Outcome=failed} 1"]);
+
+        let world = World {
+            due: vec![status("a", 5, "x")],
+            parked: 3,
+            unread: Some(7),
+            ..World::default()
+        };
+        assert_eq!(counted(&world).await, ["Sweeps{Outcome=failed} 1"]);
+
+        let world = World {
+            due: vec![status("a", 5, "x")],
+            queue_down: true,
+            ..World::default()
+        };
+        assert_eq!(
+            counted(&world).await,
+            ["Due 1", "Parked 0", "Sweeps{Outcome=failed} 1"]
+        );
     }
 
     #[tokio::test]

@@ -1,10 +1,11 @@
 //! Lambda function `sweeper`.
 
+use emf::{Metrics, STACK_NAME};
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use sweeper::adapters::{DueIndex, SqsHints};
 use sweeper::config::Config;
-use sweeper::handler::{Deps, handle};
+use sweeper::handler::{Deps, count_parked, handle};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -13,7 +14,9 @@ async fn main() -> Result<(), Error> {
         clippy::disallowed_methods,
         reason = "the environment is read here and nowhere else"
     )]
-    let config = Config::read(|name| std::env::var(name).ok())?;
+    let variable = |name: &str| std::env::var(name).ok();
+    let config = Config::read(variable)?;
+    let metrics = &Metrics::listen(variable(STACK_NAME));
     let aws = aws_config::load_defaults(aws_config::BehaviorVersion::v2026_01_12()).await;
     #[expect(
         clippy::disallowed_methods,
@@ -27,7 +30,12 @@ async fn main() -> Result<(), Error> {
         jitter: |below| fastrand::i64(0..below),
     };
     run(service_fn(move |_: LambdaEvent<serde_json::Value>| async move {
-        handle(deps).await?;
+        let swept = handle(deps).await;
+        if metrics.are_on() {
+            count_parked(deps).await;
+        }
+        metrics.flush();
+        swept?;
         Ok::<_, Error>(())
     }))
     .await

@@ -47,6 +47,9 @@ pub trait DueStore {
         limit: usize,
     ) -> impl Future<Output = Result<Vec<DueStatus>, Unavailable>> + Send;
 
+    /// How many statuses of one shard of the index wait for a person, as far as one page of the index shows.
+    fn parked(&self, shard: u8) -> impl Future<Output = Result<usize, Unavailable>> + Send;
+
     /// Moves a due date, if it still is what the index showed and nobody is posting the status. `false` if not.
     fn postpone(
         &self,

@@ -132,6 +132,22 @@ async fn only_what_is_due_by_now_is_found_in_whichever_shard() {
 }
 
 #[tokio::test]
+async fn what_is_parked_is_counted_shard_by_shard_and_nothing_else() {
+    let world = World::new().await;
+    for n in 0..40 {
+        let (parked, due) = (key(&format!("parked{n}")), key(&format!("due{n}")));
+        world.put(&parked, &parked_shard(&parked), NOW + n, None).await;
+        world.put(&due, &due_shard(&due), NOW - n, None).await;
+    }
+    let mut counts = Vec::new();
+    for shard in 0..DUE_SHARDS {
+        counts.push(world.index.parked(shard).await.unwrap());
+    }
+    assert_eq!(counts.iter().sum::<usize>(), 40);
+    assert!(counts.iter().all(|count| *count < 40), "{counts:?}");
+}
+
+#[tokio::test]
 async fn the_longest_due_come_first_and_no_more_than_asked_for() {
     let world = World::new().await;
     let of_one_shard: Vec<_> = (0..200)
@@ -216,5 +232,6 @@ async fn a_table_that_does_not_answer_is_an_error() {
     let world = World::new().await;
     let index = DueIndex::new(world.client.clone(), "elsewhere".into());
     assert!(index.due(0, NOW, 250).await.is_err());
+    assert!(index.parked(0).await.is_err());
     assert!(index.postpone(&status(&key("x"), NOW), LATER, NOW).await.is_err());
 }

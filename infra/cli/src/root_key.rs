@@ -89,9 +89,14 @@ pub fn locked_out_without_previous<'a>(clusters: &'a [Cluster], stages: &Stages)
 /// [rotation](rotate).
 ///
 /// # Errors
-/// If the secret cannot be written.
+/// If the secret cannot be looked for or written.
 pub async fn create_if_absent(secrets: &impl SecretStore, stack: &str) -> Result<bool, RootKeyError> {
-    Ok(secrets.create(&root_key_name(stack), &random()?).await?)
+    let name = root_key_name(stack);
+    // Looked for first: who operates a stack that has one need not be allowed to create one.
+    if secrets.stages(&name).await?.is_some() {
+        return Ok(false);
+    }
+    Ok(secrets.create(&name, &random()?).await?)
 }
 
 /// Which versions of the root key there are.

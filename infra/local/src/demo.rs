@@ -190,6 +190,8 @@ pub async fn run(
     let service = Service::start(&Options {
         data_dir: data.path().to_owned(),
         port: 0,
+        // For the stand-in.
+        address_policy: "127.0.0.0/8".parse()?,
         clock,
     })
     .await?;

@@ -9,6 +9,7 @@ use cli::local_instance::default_data_dir;
 use jiff::Timestamp;
 use local::demo::{self, RealHost};
 use local::service::{Options, Service};
+use poster::host::AddressPolicy;
 use shared::{CommitSha, ErrorChain};
 use tracing_subscriber::EnvFilter;
 
@@ -30,6 +31,9 @@ struct Serve {
     /// Port of the function URL on 127.0.0.1
     #[arg(long, default_value_t = 9292)]
     port: u16,
+    /// Ranges where Git hosts may be besides public addresses, in CIDR notation with commas between them
+    #[arg(long, default_value = "127.0.0.0/8,::1/128", value_name = "RANGES")]
+    allowed_private_ranges: AddressPolicy,
 }
 
 #[derive(Debug, Subcommand)]
@@ -107,6 +111,7 @@ async fn serve(args: Serve) -> anyhow::Result<()> {
     let service = Service::start(&Options {
         data_dir: data_dir.clone(),
         port: args.port,
+        address_policy: args.allowed_private_ranges,
         clock: CLOCK,
     })
     .await?;

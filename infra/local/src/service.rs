@@ -16,6 +16,7 @@ use dynoxide::Database;
 use intake::event::Limits;
 use intake::root_key_cache::RootKeyCache;
 use jiff::SignedDuration;
+use poster::host::{AddressPolicy, Hosts};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -56,6 +57,8 @@ pub struct Options {
     pub data_dir: PathBuf,
     /// Port of the function URL on the loopback interface; 0 for any.
     pub port: u16,
+    /// Where Git hosts may be besides public addresses.
+    pub address_policy: AddressPolicy,
     /// The clock.
     pub clock: Clock,
 }
@@ -85,6 +88,7 @@ impl Service {
         let Options {
             data_dir,
             port,
+            address_policy,
             clock,
         } = options;
         let clock = *clock;
@@ -144,7 +148,8 @@ impl Service {
             let _ = axum::serve(listener, function_url::router(intake, clock)).await;
         });
         spawn_rules(&mut tasks, &dynamodb, &events, &posts, clock);
-        spawn_poster(&mut tasks, &dynamodb, ports, &posts, clock)?;
+        let hosts = Hosts::new(address_policy.clone())?;
+        spawn_poster(&mut tasks, &dynamodb, ports, hosts, &posts, clock);
         spawn_sweeper(&mut tasks, &dynamodb, &posts, clock);
 
         instance
@@ -195,9 +200,10 @@ fn spawn_poster(
     tasks: &mut JoinSet<()>,
     dynamodb: &Client,
     secrets: Secrets,
+    hosts: Hosts,
     posts: &Arc<FifoQueue>,
     clock: Clock,
-) -> anyhow::Result<()> {
+) {
     use poster::adapters::{CredentialsTable, RulesTable, StatusesTable, Timer};
     let deps = Arc::new(poster::post::Deps {
         statuses: StatusesTable::new(dynamodb.clone(), statuses_table(STACK)),
@@ -207,7 +213,7 @@ fn spawn_poster(
         ),
         targets: poster::target::Targets::new(RulesTable::new(dynamodb.clone(), rules_table(STACK))),
         credentials: poster::credentials::Credentials::new(secrets),
-        hosts: poster::host::Hosts::new()?,
+        hosts,
         clock,
         jitter,
     });
@@ -215,7 +221,6 @@ fn spawn_poster(
         let deps = Arc::clone(&deps);
         async move { poster::handler::handle(&deps, batch, deadline).await }
     }));
-    Ok(())
 }
 
 fn spawn_sweeper(tasks: &mut JoinSet<()>, dynamodb: &Client, posts: &Arc<FifoQueue>, clock: Clock) {

@@ -3,7 +3,7 @@
 use aws_sdk_dynamodb::Client;
 use serde::Deserialize;
 use shared::CommitStatusRule;
-use shared::item::{PK, ProviderItem, RuleItem, SK, provider_pk, rule_pk};
+use shared::item::{ALONE, PK, ProviderItem, RuleItem, SK, provider_pk, rule_pk};
 use shared::kinds::{ObjectName, Provider, Reference, Scope};
 
 use super::expression::text;
@@ -19,6 +19,16 @@ impl RulesTable {
     /// The table of that name.
     pub fn new(client: Client, table: String) -> Self {
         Self { client, table }
+    }
+
+    /// Opens a connection, by reading an item that is never there.
+    ///
+    /// # Errors
+    /// If the table does not answer.
+    pub async fn connect(&self) -> Result<(), Unavailable> {
+        let item: Stored<ProviderItem> = self.get("connect to the rules table", ALONE, ALONE).await?;
+        drop(item);
+        Ok(())
     }
 
     async fn get<T: for<'a> Deserialize<'a>>(

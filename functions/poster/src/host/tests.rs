@@ -1,8 +1,12 @@
 //! The way over the network, against servers on this machine.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::process::Command;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use reqwest::dns::{Addrs, Name, Resolving};
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -21,11 +25,25 @@ const LONG: Duration = Duration::from_secs(30);
 /// Servers that keep silent are waited for this long.
 const SHORT: Duration = Duration::from_millis(200);
 
+/// The servers are on this machine.
+const THIS_MACHINE: &str = "127.0.0.0/8";
+
 async fn post(host_kind: HostKind, root: &str, timeout: Duration) -> Result<(), PostError> {
     post_at(host_kind, root, timeout, &now).await
 }
 
 async fn post_at(
+    host_kind: HostKind,
+    root: &str,
+    timeout: Duration,
+    clock: &impl Fn() -> Timestamp,
+) -> Result<(), PostError> {
+    let hosts = Hosts::new(THIS_MACHINE.parse().unwrap()).unwrap();
+    post_over(&hosts, host_kind, root, timeout, clock).await
+}
+
+async fn post_over(
+    hosts: &Hosts,
     host_kind: HostKind,
     root: &str,
     timeout: Duration,
@@ -45,10 +63,7 @@ async fn post_at(
         description: "health check failed",
         target_url: None,
     };
-    let outcome = Hosts::new()
-        .unwrap()
-        .post(&credential, &status, timeout, clock)
-        .await;
+    let outcome = hosts.post(&credential, &status, timeout, clock).await;
     if let Err(error) = &outcome {
         let told = format!("{error} {error:?}");
         assert!(!told.contains(CANARY), "{told}");
@@ -481,7 +496,7 @@ async fn one_connection_carries_many_posts() {
     let repository = Repository::parse(GitHub, &format!("http://{address}/acme/fleet")).unwrap();
     let credential = Credential::from_secret(GitHub, &r#"{"token":"t"}"#.into()).unwrap();
     let sha = SHA.parse().unwrap();
-    let hosts = Hosts::new().unwrap();
+    let hosts = Hosts::new(THIS_MACHINE.parse().unwrap()).unwrap();
     for state in [State::Pending, State::Failure, State::Success] {
         let status = CommitStatus {
             repository: &repository,
@@ -494,4 +509,315 @@ async fn one_connection_carries_many_posts() {
         assert_eq!(hosts.post(&credential, &status, LONG, &now).await, Ok(()));
     }
     assert_eq!(connections.load(Ordering::Relaxed), 1);
+}
+
+/// A resolver that gives these answers one after the other, and the number of questions it was asked.
+#[derive(Default)]
+struct Lookup {
+    answers: Mutex<VecDeque<Vec<SocketAddr>>>,
+    questions: AtomicUsize,
+}
+
+impl Lookup {
+    fn answering(answers: &[&[&str]]) -> Arc<Self> {
+        let answers = answers
+            .iter()
+            .map(|ips| {
+                ips.iter()
+                    .map(|ip| SocketAddr::new(ip.parse().unwrap(), 0))
+                    .collect()
+            })
+            .collect();
+        Arc::new(Self {
+            answers: Mutex::new(answers),
+            ..Self::default()
+        })
+    }
+}
+
+impl Resolve for Lookup {
+    fn resolve(&self, _: Name) -> Resolving {
+        self.questions.fetch_add(1, Ordering::Relaxed);
+        let answer = self.answers.lock().unwrap().pop_front();
+        Box::pin(async move {
+            let addresses: Addrs = Box::new(answer.ok_or("no such name")?.into_iter());
+            Ok(addresses)
+        })
+    }
+}
+
+/// A server that takes every post and closes the connection, on the same port of several addresses of this machine; and
+/// how many connections each had.
+async fn serving_on<const N: usize>(ips: [&str; N]) -> (u16, [Arc<AtomicUsize>; N]) {
+    let connections = std::array::from_fn(|_| Arc::new(AtomicUsize::new(0)));
+    let listeners = loop {
+        let first = TcpListener::bind((ips[0], 0)).await.unwrap();
+        let port = first.local_addr().unwrap().port();
+        let mut listeners = vec![first];
+        for ip in &ips[1..] {
+            // Somebody else may have that port there.
+            match TcpListener::bind((*ip, port)).await {
+                Ok(listener) => listeners.push(listener),
+                Err(_) => break,
+            }
+        }
+        if listeners.len() == N {
+            break listeners;
+        }
+    };
+    let port = listeners[0].local_addr().unwrap().port();
+    for (listener, count) in listeners.into_iter().zip(&connections) {
+        let count = Arc::clone(count);
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::Relaxed);
+                read_request(&mut stream).await;
+                let answer = b"HTTP/1.1 201 Created\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}";
+                stream.write_all(answer).await.unwrap();
+            }
+        });
+    }
+    (port, connections)
+}
+
+fn counted<const N: usize>(connections: &[Arc<AtomicUsize>; N]) -> [usize; N] {
+    std::array::from_fn(|n| connections[n].load(Ordering::Relaxed))
+}
+
+fn hosts_with(lookup: &Arc<Lookup>, allowed: &str) -> Hosts {
+    Hosts::resolving_with(Arc::clone(lookup) as Arc<dyn Resolve>, allowed.parse().unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn p11_an_address_in_any_spelling_is_refused_before_anything_is_connected_to() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let loopback = "loopback address 127.0.0.1 is not in AllowedPrivateRanges: 127.0.0.1";
+    let metadata = "link-local address 169.254.169.254 is not named in AllowedPrivateRanges: 169.254.169.254";
+    let cases = [
+        ("http://127.0.0.1", loopback),
+        ("https://127.0.0.1", loopback),
+        ("https://127.0.0.1.", loopback),
+        ("https://2130706433", loopback),
+        ("https://0x7f000001", loopback),
+        ("https://0x7f.1", loopback),
+        ("https://0177.0.0.1", loopback),
+        ("https://017700000001", loopback),
+        ("https://127.1", loopback),
+        ("https://127.0.1", loopback),
+        ("https://%31%32%37.0.0.1", loopback),
+        ("https://\u{ff11}27.0.0.1", loopback),
+        ("https://127\u{3002}0\u{3002}0\u{3002}1", loopback),
+        ("https://token@127.0.0.1", loopback),
+        ("ssh://git@127.0.0.1", loopback),
+        ("ssh://git@2130706433", loopback),
+        (
+            "https://[::ffff:127.0.0.1]",
+            "loopback address 127.0.0.1 is not in AllowedPrivateRanges: [::ffff:7f00:1]",
+        ),
+        (
+            "https://[0:0:0:0:0:ffff:7f00:0001]",
+            "loopback address 127.0.0.1 is not in AllowedPrivateRanges: [::ffff:7f00:1]",
+        ),
+        (
+            "https://[::127.0.0.1]",
+            "loopback address 127.0.0.1 is not in AllowedPrivateRanges: [::7f00:1]",
+        ),
+        (
+            "https://[::1]",
+            "loopback address ::1 is not in AllowedPrivateRanges: [::1]",
+        ),
+        (
+            "https://0",
+            "unspecified address 0.0.0.0 is not in AllowedPrivateRanges: 0.0.0.0",
+        ),
+        (
+            "https://[::]",
+            "unspecified address :: is not in AllowedPrivateRanges: [::]",
+        ),
+        (
+            "https://10.1.2.3",
+            "private address 10.1.2.3 is not in AllowedPrivateRanges: 10.1.2.3",
+        ),
+        ("https://169.254.169.254", metadata),
+        ("https://2852039166", metadata),
+        ("https://0xa9fea9fe", metadata),
+        ("https://0251.0376.0251.0376", metadata),
+        (
+            "https://[fd00:ec2::254]",
+            "metadata address fd00:ec2::254 is not named in AllowedPrivateRanges: [fd00:ec2::254]",
+        ),
+        // These are names, and the system's resolver is asked.
+        ("http://localhost", "is not in AllowedPrivateRanges: localhost"),
+        ("https://LOCALHOST", "is not in AllowedPrivateRanges: localhost"),
+    ];
+    let hosts = Hosts::new(AddressPolicy::default()).unwrap();
+    for (root, expected) in cases {
+        let root = format!("{root}:{port}");
+        let error = post_over(&hosts, GitLab, &root, LONG, &now).await.unwrap_err();
+
+        assert_eq!(
+            decision(&Err(error.clone())),
+            "address-refused",
+            "{root}: {error}"
+        );
+        assert!(error.message().ends_with(expected), "{root}: {error}");
+    }
+    let nobody = listener.accept().unwrap_err();
+    assert_eq!(nobody.kind(), std::io::ErrorKind::WouldBlock);
+}
+
+#[tokio::test]
+async fn p11_a_name_that_leads_to_a_refused_address_is_refused() {
+    let cases = [
+        ("localhost.", "127.0.0.1", "loopback address 127.0.0.1 is not in"),
+        (
+            "gitlab.corp.example",
+            "10.1.2.3",
+            "private address 10.1.2.3 is not in",
+        ),
+        (
+            "gitlab.corp.example.",
+            "::ffff:10.1.2.3",
+            "private address 10.1.2.3 is not in",
+        ),
+        (
+            "127.0.0.1.nip.example",
+            "127.0.0.1",
+            "loopback address 127.0.0.1 is not in",
+        ),
+        ("git.example", "fd12::1", "private address fd12::1 is not in"),
+        (
+            "metadata.example",
+            "169.254.169.254",
+            "link-local address 169.254.169.254 is not named in",
+        ),
+        (
+            "b\u{fc}cher.example",
+            "fe80::1",
+            "link-local address fe80::1 is not named in",
+        ),
+    ];
+    for (name, ip, expected) in cases {
+        let hosts = hosts_with(&Lookup::answering(&[&[ip]]), "");
+        let root = format!("https://{name}");
+        let error = post_over(&hosts, GitLab, &root, LONG, &now).await.unwrap_err();
+        assert_eq!(
+            decision(&Err(error.clone())),
+            "address-refused",
+            "{name}: {error}"
+        );
+        assert!(error.message().starts_with(expected), "{name}: {error}");
+    }
+}
+
+/// Plain HTTP is for this machine, also where a range is allowed.
+#[test]
+fn p11_no_credential_crosses_a_network_unprotected() {
+    for address in [
+        "http://10.1.2.3/a/b",
+        "http://gitlab.corp.example/a/b",
+        "http://169.254.169.254/a/b",
+    ] {
+        let error = Repository::parse(GitLab, address).unwrap_err();
+        assert!(
+            error.problem.contains("would send the credential unprotected"),
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn p11_an_allowed_range_is_posted_to() {
+    let (port, connections) = serving_on(["127.0.0.1"]).await;
+    for allowed in ["127.0.0.0/8", "10.0.0.0/8, 127.0.0.1/32", "0.0.0.0/0"] {
+        let hosts = Hosts::new(allowed.parse().unwrap()).unwrap();
+        let root = format!("http://127.0.0.1:{port}");
+        assert_eq!(
+            post_over(&hosts, GitLab, &root, LONG, &now).await,
+            Ok(()),
+            "{allowed}"
+        );
+    }
+    assert_eq!(counted(&connections), [3]);
+}
+
+/// The second address stands for one nobody may be led to: the first answer is judged and used, and no other asked for.
+#[tokio::test]
+async fn p11_what_was_judged_is_connected_to() {
+    let (port, connections) = serving_on(["127.0.0.1", "127.0.0.2"]).await;
+    let lookup = Lookup::answering(&[&["127.0.0.1"], &["127.0.0.2"]]);
+    let hosts = hosts_with(&lookup, "127.0.0.1/32");
+    let root = format!("http://localhost:{port}");
+
+    assert_eq!(post_over(&hosts, GitLab, &root, LONG, &now).await, Ok(()));
+    assert_eq!(lookup.questions.load(Ordering::Relaxed), 1);
+    assert_eq!(counted(&connections), [1, 0]);
+
+    let error = post_over(&hosts, GitLab, &root, LONG, &now).await.unwrap_err();
+    assert_eq!(
+        error,
+        PostError::permanent(
+            refusal::ADDRESS_REFUSED,
+            "loopback address 127.0.0.2 is not in AllowedPrivateRanges: localhost"
+        )
+    );
+    assert_eq!(lookup.questions.load(Ordering::Relaxed), 2);
+    assert_eq!(counted(&connections), [1, 0]);
+}
+
+#[tokio::test]
+async fn p11_of_several_addresses_only_those_that_may_be_are_used() {
+    let (port, connections) = serving_on(["127.0.0.1", "127.0.0.2"]).await;
+    let answers: [&[&str]; 3] = [
+        &["127.0.0.2", "127.0.0.1", "fd00:ec2::254"],
+        &["::ffff:127.0.0.2", "127.0.0.1"],
+        &["169.254.169.254", "127.0.0.2"],
+    ];
+    let hosts = hosts_with(&Lookup::answering(&answers), "127.0.0.1/32");
+    let root = format!("http://localhost:{port}");
+
+    assert_eq!(post_over(&hosts, GitLab, &root, LONG, &now).await, Ok(()));
+    assert_eq!(post_over(&hosts, GitLab, &root, LONG, &now).await, Ok(()));
+    let error = post_over(&hosts, GitLab, &root, LONG, &now).await.unwrap_err();
+    assert_eq!(
+        error.message(),
+        "link-local address 169.254.169.254 is not named in AllowedPrivateRanges: localhost"
+    );
+    assert_eq!(counted(&connections), [2, 0]);
+}
+
+#[tokio::test]
+async fn a_name_that_is_not_found_was_not_sent() {
+    for answers in [&[][..], &[&[][..]][..]] {
+        let hosts = hosts_with(&Lookup::answering(answers), "");
+        let outcome = post_over(&hosts, GitLab, "https://gitlab.example", LONG, &now).await;
+        assert_eq!(decision(&outcome), "not sent", "{outcome:?}");
+    }
+}
+
+/// It would resolve names itself. Another process, for the environment is everybody's: there a test posts to a server of
+/// its own.
+#[tokio::test]
+async fn p11_no_proxy_of_the_environment_is_used() {
+    let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    proxy.set_nonblocking(true).unwrap();
+    let address = format!("http://{}", proxy.local_addr().unwrap());
+    let mut test = Command::new(std::env::current_exe().unwrap());
+    test.args(["--exact", "host::tests::posts_to_gitlab"]);
+    for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
+        test.env(name, &address).env(name.to_lowercase(), &address);
+    }
+    for name in ["NO_PROXY", "no_proxy", "REQUEST_METHOD"] {
+        test.env_remove(name);
+    }
+
+    let output = test.output().unwrap();
+
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("1 passed"), "{said}");
+    let nobody = proxy.accept().unwrap_err();
+    assert_eq!(nobody.kind(), std::io::ErrorKind::WouldBlock);
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail wherever it likes")]
 
 mod credentials_table;
+mod metrics;
 mod post;
 mod rules_table;
 mod statuses_table;

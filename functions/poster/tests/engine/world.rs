@@ -192,7 +192,7 @@ impl World {
             pacer: Pacer::new(pacer, Sleeper(Arc::clone(&self.now))),
             targets: Targets::new(RulesTable::new(client(), rules.into())),
             credentials: Credentials::new(self.secrets.clone()),
-            hosts: Hosts::new().unwrap(),
+            hosts: Hosts::new("127.0.0.0/8".parse().unwrap()).unwrap(),
             clock: Box::new(move || Timestamp::from_millisecond(now.load(Ordering::SeqCst)).unwrap()),
             jitter: |_| JITTER,
         }
@@ -472,6 +472,7 @@ pub(crate) fn due(key: &StatusKey, state: State) -> StatusItem {
             reason: reason(state).into(),
             description: "in words".into(),
             only_clears: false,
+            received_at: None,
         },
         posted: None,
         order_key: OrderKey::new(state.into(), Timestamp::UNIX_EPOCH, "1", state, "00"),

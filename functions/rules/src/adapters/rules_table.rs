@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Deserialize;
 use shared::InvolvedObject;
 use shared::item::{
-    CLUSTER_PK, ClusterItem, PK, ProviderItem, RuleItem, SK, provider_pk, rule_pk, source_pk,
+    ALONE, CLUSTER_PK, ClusterItem, PK, ProviderItem, RuleItem, SK, provider_pk, rule_pk, source_pk,
 };
 use shared::kinds::{ANY_NAME, ObjectName, Provider, Scope};
 
@@ -25,6 +25,16 @@ impl RulesTable {
     /// The table of that name.
     pub fn new(client: Client, table: String) -> Self {
         Self { client, table }
+    }
+
+    /// Opens a connection, by reading an item that is never there.
+    ///
+    /// # Errors
+    /// If the table does not answer.
+    pub async fn connect(&self) -> Result<(), Unavailable> {
+        self.get("connect to the rules table", ALONE.to_owned(), ALONE.to_owned())
+            .await
+            .map(drop)
     }
 
     async fn get(&self, action: &'static str, pk: String, sk: String) -> Result<Option<Item>, Unavailable> {

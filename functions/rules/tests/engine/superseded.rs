@@ -41,6 +41,7 @@ fn incoming(second: u32, state: State) -> Incoming {
             reason: "Progressing".into(),
             description: "superseded by 5394cb7".into(),
             only_clears: false,
+            received_at: None,
         },
     }
 }

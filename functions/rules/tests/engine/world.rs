@@ -279,6 +279,7 @@ pub(crate) fn event(second: u32, state: State, reason: &str) -> Incoming {
             reason: reason.into(),
             description: reason.to_lowercase(),
             only_clears: false,
+            received_at: None,
         },
     }
 }

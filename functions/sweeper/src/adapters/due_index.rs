@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use serde::Deserialize;
 use shared::item::{DUE, DUE_AT, DUE_INDEX, PK, SK, due_shard, names_in};
 use shared::message::StatusKey;
@@ -74,6 +74,22 @@ impl DueStore for DueIndex {
             });
         }
         Ok(due)
+    }
+
+    async fn parked(&self, shard: u8) -> Result<usize, Unavailable> {
+        let answer = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(DUE_INDEX)
+            .key_condition_expression("#due = :parked")
+            .expression_attribute_names("#due", DUE)
+            .expression_attribute_values(":parked", AttributeValue::S(format!("parked#{shard}")))
+            .select(Select::Count)
+            .send()
+            .await
+            .map_err(Unavailable::to("count what is parked"))?;
+        Ok(usize::try_from(answer.count).unwrap_or_default())
     }
 
     async fn postpone(&self, status: &DueStatus, due_at: i64, now: i64) -> Result<bool, Unavailable> {

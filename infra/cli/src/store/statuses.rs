@@ -1,8 +1,11 @@
 //! Statuses of a commit, as people name it, and those that a deleted rule left pending.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use shared::item::{COMMIT_INDEX, Desired, StatusItem};
 use shared::kinds::Reference;
+use shared::message::StatusKey;
 use shared::{CommitSha, OrderKey, Rank, State};
 
 use super::retry::{DUE_AGAIN, NO_END};
@@ -29,7 +32,7 @@ impl Store {
         if !is_commit {
             return Err(StoreError::NotACommit(commit.chars().take(80).collect()));
         }
-        let items = self
+        let entries = self
             .client
             .query()
             .table_name(&self.statuses)
@@ -43,13 +46,14 @@ impl Store {
             .collect::<Result<Vec<_>, _>>()
             .await
             .map_err(unavailable("reading", &self.statuses))?;
-        let mut statuses = Vec::with_capacity(items.len());
-        for item in items {
-            let status: StatusItem = self.read_as(&self.statuses, item)?;
-            if status.key.sha().starts_with(&digits) {
-                statuses.push(status);
+        let mut keys = BTreeSet::new();
+        for entry in entries {
+            let key: StatusKey = self.read_as(&self.statuses, entry)?;
+            if key.sha().starts_with(&digits) {
+                keys.insert(key);
             }
         }
+        let mut statuses = self.statuses_of(&keys).await?;
         statuses.sort_by(|one, other| one.key.cmp(&other.key));
         Ok(statuses)
     }
@@ -103,6 +107,7 @@ impl Store {
             reason: status.desired.reason.clone(),
             description: RULE_DELETED.to_owned(),
             only_clears: false,
+            received_at: None,
         };
         // No result: one that comes when the rule is back replaces it.
         let order_key = OrderKey::new(Rank::Superseded, now, "", State::Superseded, &status.event_id);

@@ -41,11 +41,14 @@ pub async fn create_tables(
         .projection_type(ProjectionType::Include)
         .set_non_key_attributes(Some(DUE_PROJECTION.map(str::to_owned).to_vec()))
         .build();
-    let everything = Projection::builder().projection_type(ProjectionType::All).build();
+    // With more in it, each unchanged event would cost a second write.
+    let keys = Projection::builder()
+        .projection_type(ProjectionType::KeysOnly)
+        .build();
     let statuses = statuses
         .global_secondary_indexes(index(DUE_INDEX, (DUE, DUE_AT), due).map_err(incomplete(statuses_table))?)
         .global_secondary_indexes(
-            index(COMMIT_INDEX, (COMMIT7, PK), everything).map_err(incomplete(statuses_table))?,
+            index(COMMIT_INDEX, (COMMIT7, PK), keys).map_err(incomplete(statuses_table))?,
         );
     if create(statuses, statuses_table).await? {
         let ttl = TimeToLiveSpecification::builder()
