@@ -1,0 +1,18 @@
+# Flux commit statuses. The same stack as ../template.yaml; README.md names the differences.
+
+data "aws_caller_identity" "current" {}
+
+data "aws_partition" "current" {}
+
+data "aws_region" "current" {}
+
+locals {
+  partition = data.aws_partition.current.partition
+  region    = data.aws_region.current.region
+  account   = data.aws_caller_identity.current.account_id
+
+  tags = merge(var.tags, { stage = var.stage })
+
+  # The secrets of Providers come and go with them; nobody else's name begins so.
+  provider_secrets = "arn:${local.partition}:secretsmanager:${local.region}:${local.account}:secret:${var.name}/providers/*"
+}
