@@ -42,7 +42,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def stack() -> Stack:
     """Deployed, once."""
     stack = Stack(Settings.read())
-    stack.prepare()
     stack.deploy()
     return stack
 

@@ -68,8 +68,6 @@ class Credentials:
         return variables | ({"AWS_SESSION_TOKEN": self.token} if self.token else {})
 
 
-_REFUSED = re.compile(r"(?ms)\A  \w+:\n    Type: AWS::CloudWatch::Alarm\n.*^      Metrics:\n")
-
 # Who may do everything. The emulator gives everybody this one.
 ROOT = Credentials("test", "test")
 
@@ -154,13 +152,6 @@ class Stack:
         return self.client("cloudformation")
 
     # --- SAM ---
-
-    def prepare(self) -> None:
-        """Takes out of the tree's template what the emulator refuses to create: alarms on an expression of metrics."""
-        path = self.settings.tree / "infra/template.yaml"
-        # A resource is what stands between two lines that are indented by no more than its name.
-        blocks = re.split(r"(?m)^(?=(?:  )?\S)", path.read_text())
-        path.write_text("".join(block for block in blocks if not _REFUSED.search(block)))
 
     @property
     def template(self) -> dict:
