@@ -87,10 +87,20 @@ resource "aws_lambda_function" "this" {
     log_group        = aws_cloudwatch_log_group.function[each.key].name
   }
 
+  # Only poster calls hosts that are not AWS's.
+  dynamic "vpc_config" {
+    for_each = each.key == "poster" && local.poster_in_vpc ? ["poster"] : []
+
+    content {
+      subnet_ids         = var.poster_subnet_ids
+      security_group_ids = var.poster_security_group_ids
+    }
+  }
+
   tags = local.tags
 
-  # Without its policy the first instance could not even write why it fails.
-  depends_on = [aws_iam_role_policy.function]
+  # Without its policy the first instance could not even write why it fails, and Lambda could not connect it to a VPC.
+  depends_on = [aws_iam_role_policy.function, aws_iam_role_policy.poster_network]
 }
 
 resource "aws_cloudwatch_log_group" "function" {

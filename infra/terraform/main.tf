@@ -13,6 +13,8 @@ locals {
 
   tags = merge(var.tags, { stage = var.stage })
 
+  poster_in_vpc = length(var.poster_subnet_ids) > 0
+
   # The secrets of Providers come and go with them; nobody else's name begins so.
   provider_secrets = "arn:${local.partition}:secretsmanager:${local.region}:${local.account}:secret:${var.name}/providers/*"
 }

@@ -110,6 +110,59 @@ resource "aws_iam_role_policy" "function" {
   })
 }
 
+# Lambda connects a function to a VPC with the role of the function.
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html
+resource "aws_iam_role_policy" "poster_network" {
+  count = local.poster_in_vpc ? 1 : 0
+
+  name = "network"
+  role = aws_iam_role.function["poster"].name
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Effect = "Allow"
+        Action = [
+          "ec2:CreateNetworkInterface",
+          "ec2:DeleteNetworkInterface",
+          "ec2:AssignPrivateIpAddresses",
+          "ec2:UnassignPrivateIpAddresses",
+        ]
+        # Lambda wants to be allowed all of them, or the function may not reach the VPC.
+        Resource = ["arn:${local.partition}:ec2:${local.region}:${local.account}:*/*"]
+      },
+      {
+        Effect = "Allow"
+        Action = ["ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets"]
+        # EC2 has no resources to name for what describes.
+        Resource = ["*"]
+      },
+      # Lambda needs them, the code does not: calls that come from inside the function are denied.
+      {
+        Sid    = "NotByTheCode"
+        Effect = "Deny"
+        Action = [
+          "ec2:CreateNetworkInterface",
+          "ec2:DeleteNetworkInterface",
+          "ec2:DescribeNetworkInterfaces",
+          "ec2:DescribeSubnets",
+          "ec2:DetachNetworkInterface",
+          "ec2:AssignPrivateIpAddresses",
+          "ec2:UnassignPrivateIpAddresses",
+        ]
+        Resource = ["*"]
+        Condition = {
+          ArnEquals = {
+            # Not the function's attribute: it waits for this policy.
+            "lambda:SourceFunctionArn" = "arn:${local.partition}:lambda:${local.region}:${local.account}:function:${var.name}-poster"
+          }
+        }
+      },
+    ]
+  })
+}
+
 # --- lets the schedule run the sweeper ----------------------------------------------------------------------------------
 
 resource "aws_iam_role" "sweep_schedule" {

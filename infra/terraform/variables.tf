@@ -160,6 +160,35 @@ variable "allowed_private_ranges" {
   }
 }
 
+variable "poster_subnet_ids" {
+  description = "Private subnets poster is connected to, for Git hosts that only a VPC reaches. Empty: it is in no VPC. See docs/deploy.md for what it needs there."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = length(var.poster_subnet_ids) <= 16 && alltrue([for id in var.poster_subnet_ids : can(regex("^subnet-([0-9a-f]{8}|[0-9a-f]{17})$", id))])
+    error_message = "Ids of subnets, 16 at most."
+  }
+
+  validation {
+    condition     = (length(var.poster_subnet_ids) == 0) == (length(var.poster_security_group_ids) == 0)
+    error_message = "poster_subnet_ids and poster_security_group_ids go together."
+  }
+}
+
+variable "poster_security_group_ids" {
+  description = "Security groups of poster in the VPC of `poster_subnet_ids`. Both are given or neither is."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = length(var.poster_security_group_ids) <= 5 && alltrue([for id in var.poster_security_group_ids : can(regex("^sg-([0-9a-f]{8}|[0-9a-f]{17})$", id))])
+    error_message = "Ids of security groups, 5 at most."
+  }
+}
+
 variable "generate_root_key" {
   description = "Whether the root key gets a random value when it is created. `false` if you put one there yourself."
   type        = bool

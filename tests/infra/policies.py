@@ -27,6 +27,9 @@ QUEUES = {
 }
 DEAD = {"EventsQueue": "EventsDeadQueue", "PostsQueue": "PostsDeadQueue"}
 CONSUMERS = {"Rules": "EventsQueue", "Poster": "PostsQueue"}
+# Ids have 17 digits, old ones 8.
+SUBNET, OLD_SUBNET = "subnet-0123456789abcdef0", "subnet-0a1b2c3d"
+GROUP, OLD_GROUP = "sg-0123456789abcdef0", "sg-0a1b2c3d"
 FOURTEEN_DAYS = 14 * 24 * 60 * 60
 MIB = 1024 * 1024
 
@@ -95,7 +98,8 @@ def nothing_is_built_and_code_is_where_cargo_lambda_leaves_it(template: Template
 def parameters_are_described_and_constrained(template: Template) -> None:
     expected = {
         "Stage", "Architecture", "LogLevel", "LogRetentionDays", "AlarmEmail", "IntakeReservedConcurrency",
-        "RulesMaximumConcurrency", "PosterMaximumConcurrency", "AllowedPrivateRanges", "MaxEventAgeHours", "EnforceTls",
+        "RulesMaximumConcurrency", "PosterMaximumConcurrency", "AllowedPrivateRanges", "PosterSubnetIds",
+        "PosterSecurityGroupIds", "MaxEventAgeHours", "EnforceTls",
     }  # fmt: skip
     assert set(template.source["Parameters"]) == expected
     grouped: list[str] = []
@@ -133,6 +137,14 @@ def patterns_of_parameters_take_what_is_right(template: Template) -> None:
             ["", "10.0.0.0/8", "10.0.0.0/8,fd12::/16"],
             ["10.0.0.1", "10.0.0.0/8,", "10.0.0.0/8, 10.1.0.0/16", "host/8"],
         ),
+        "PosterSubnetIds": (
+            ["", SUBNET, OLD_SUBNET, f"{SUBNET},{OLD_SUBNET}", ",".join([SUBNET] * 16)],
+            [f"{SUBNET},", f"{SUBNET}, {OLD_SUBNET}", "subnet-1", "vpc-0a1b2c3d", GROUP, ",".join([SUBNET] * 17)],
+        ),
+        "PosterSecurityGroupIds": (
+            ["", GROUP, OLD_GROUP, f"{GROUP},{OLD_GROUP}", ",".join([GROUP] * 5)],
+            [f"{GROUP},", f"{GROUP}, {OLD_GROUP}", "sg-1", "default", SUBNET, ",".join([GROUP] * 6)],
+        ),
     }
     for name, (right, wrong) in cases.items():
         pattern = template.source["Parameters"][name]["AllowedPattern"]
@@ -149,6 +161,7 @@ def conditions_are_used_and_follow_their_parameters(template: Template) -> None:
         "HasAlarmEmail": parameters["AlarmEmail"] != "",
         "ReservesIntake": parameters["IntakeReservedConcurrency"] != "0",
         "RefusesPlainHttp": parameters["EnforceTls"] == "true",
+        "PosterInVpc": parameters["PosterSubnetIds"] != "",
     }
     for condition in template.conditions:
         assert len(re.findall(rf"\b{condition}\b", template.text)) > 1, f"{condition} is not used"
@@ -273,7 +286,26 @@ def functions_run_what_was_built(template: Template) -> None:
         assert (function["Runtime"], function["Handler"]) == ("provided.al2023", "bootstrap"), name
         assert function["Architectures"] == [template.parameters["Architecture"]], name
         assert 128 <= function["MemorySize"] <= 512, name
-        assert "VpcConfig" not in function and "Layers" not in function, name
+        assert "Layers" not in function, name
+
+
+@policy
+def poster_alone_is_in_a_vpc_and_only_if_asked_for(template: Template) -> None:
+    subnets, groups = (template.parameters[name] for name in ("PosterSubnetIds", "PosterSecurityGroupIds"))
+    asked = {"SubnetIds": subnets.split(","), "SecurityGroupIds": groups.split(",")} if subnets else None
+    for name, function in functions(template).items():
+        assert function.get("VpcConfig") == (asked if name == "poster" else None), name
+
+
+@policy
+def subnets_and_security_groups_come_together(template: Template) -> None:
+    assert template.refused == []
+    for given, missing in (("PosterSubnetIds", "PosterSecurityGroupIds"), ("PosterSecurityGroupIds", "PosterSubnetIds")):
+        value = {"PosterSubnetIds": SUBNET, "PosterSecurityGroupIds": GROUP}[given]
+        said = one(template.variant({given: value}).refused)
+        assert said.startswith(f"{given} is given, and {missing} is not."), said
+    assert template.variant({"PosterSubnetIds": SUBNET, "PosterSecurityGroupIds": GROUP}).refused == []
+    assert template.variant({}).refused == []
 
 
 @policy
@@ -438,11 +470,40 @@ def each_role_may_call_what_the_table_says_and_nothing_else(template: Template) 
     for name, logical_id in ROLES.items():
         role = roles[logical_id]
         assert not {"ManagedPolicyArns", "PermissionsBoundary"} & set(role), f"{name}: managed policies"
-        granted = [pair for inline in role["Policies"] for pair in grants(inline["PolicyDocument"])]
+        documents = [inline["PolicyDocument"] for inline in role["Policies"]]
+        # What is denied has a policy of its own below.
+        allowing = [it | {"Statement": [s for s in it["Statement"] if s["Effect"] != "Deny"]} for it in documents]
+        granted = [pair for document in allowing for pair in grants(document)]
         expected = expected_grants(GRANTS["roles"][name])
+        if name == "poster" and template.parameters["PosterSubnetIds"]:
+            expected += expected_grants(GRANTS["vpc"]["poster"])
         assert sorted(granted) == sorted(expected), (
             f"{name}: too much {set(granted) - set(expected)}, too little {set(expected) - set(granted)}"
         )
+
+
+@policy
+def what_lambda_needs_for_a_vpc_is_denied_to_the_code(template: Template) -> None:
+    """https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html: calls from inside the function have its ARN."""
+    denials = [
+        (name, statement)
+        for name, role in template.of("AWS::IAM::Role").items()
+        for inline in role["Policies"]
+        for statement in inline["PolicyDocument"]["Statement"]
+        if statement["Effect"] == "Deny"
+    ]
+    if not template.parameters["PosterSubnetIds"]:
+        assert denials == []
+        assert '"ec2:' not in json.dumps(template.resources), "somebody may call EC2, and there is no VPC"
+        return
+    role, statement = one(denials)
+    assert role == "PosterRole"
+    pairs = [(action, resource) for action in statement["Action"] for resource in as_list(statement["Resource"])]
+    assert sorted(pairs) == sorted(expected_grants(GRANTS["vpc"]["denied"]))
+    assert {call["action"] for call in GRANTS["vpc"]["poster"]} < {call["action"] for call in GRANTS["vpc"]["denied"]}
+    poster = f"arn:{PARTITION}:lambda:{REGION}:{ACCOUNT}:function:{STACK}-poster"
+    assert statement["Condition"] == {"ArnEquals": {"lambda:SourceFunctionArn": poster}}
+    assert set(statement) == {"Sid", "Effect", "Action", "Resource", "Condition"}
 
 
 @policy

@@ -94,7 +94,7 @@ class Template:
     def variant(self, parameters: dict[str, str]) -> Template:
         """The same with other parameters, without reading and translating it again."""
         other = copy.copy(self)
-        for cached in ("conditions", "raw", "resources", "outputs"):
+        for cached in ("conditions", "refused", "raw", "resources", "outputs"):
             other.__dict__.pop(cached, None)
         other._give(parameters)
         return other
@@ -124,6 +124,15 @@ class Template:
     @cached_property
     def conditions(self) -> dict[str, bool]:
         return {name: bool(self._condition(name)) for name in self.translated.get("Conditions", {})}
+
+    @cached_property
+    def refused(self) -> list[str]:
+        """What CloudFormation says against these parameters by the assertions below `Rules`, before it makes anything."""
+        said = []
+        for rule in self.translated.get("Rules", {}).values():
+            if "RuleCondition" not in rule or self._holds(rule["RuleCondition"]):
+                said += [it["AssertDescription"] for it in rule["Assertions"] if not self._holds(it["Assert"])]
+        return said
 
     @cached_property
     def raw(self) -> dict[str, Any]:
@@ -174,6 +183,9 @@ class Template:
                 if condition not in self.conditions:
                     raise Broken(f"no condition {condition}")
                 return self.resolve(yes if self.conditions[condition] else no)
+            if name == "Fn::Split":
+                separator, text = argument
+                return _text(self.resolve(text)).split(separator)
             if name == "Fn::Join":
                 separator, parts = argument
                 return separator.join(str(self.resolve(part)) for part in parts)
@@ -185,9 +197,21 @@ class Template:
     def _condition(self, name: str) -> bool:
         return self._boolean(self.translated["Conditions"][name])
 
+    def _holds(self, value: Any) -> bool:
+        """Of a rule: fewer functions than in a condition, no conditions, and of references those to parameters."""
+        ((name, argument),) = value.items()
+        if name == "Fn::Not":
+            return not self._holds(argument[0])
+        if name == "Fn::Equals":
+            one, other = (self.parameters[it["Ref"]] if isinstance(it, dict) else it for it in argument)
+            return one == other
+        raise Broken(f"{name} is not understood in a rule")
+
     def _boolean(self, value: Any) -> bool:
         (name, argument), *_ = value.items()
         match name:
+            case "Fn::And":
+                return all([self._boolean(item) for item in argument])
             case "Fn::Not":
                 return not self._boolean(argument[0])
             case "Fn::Equals":

@@ -19,7 +19,12 @@ FAULTS = tomllib.loads((ROOT / "tests" / "infra" / "faults.toml").read_text())["
 TEXT = TEMPLATE.read_text()
 
 # Faults in what only some deployments have are seen in these.
-VARIANTS = ({}, {"IntakeReservedConcurrency": "7", "AlarmEmail": "ops@example.com"}, {"EnforceTls": "false"})
+VARIANTS = (
+    {},
+    {"IntakeReservedConcurrency": "7", "AlarmEmail": "ops@example.com"},
+    {"EnforceTls": "false"},
+    {"PosterSubnetIds": f"{policies.SUBNET},{policies.OLD_SUBNET}", "PosterSecurityGroupIds": policies.GROUP},
+)
 
 
 def seeded(fault: dict[str, str]) -> str:

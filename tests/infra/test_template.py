@@ -13,6 +13,11 @@ VARIANTS = {
     "defaults": {},
     "no-tls": {"EnforceTls": "false", "AllowedPrivateRanges": "127.0.0.0/8"},
     "reserved": {"IntakeReservedConcurrency": "7", "Architecture": "x86_64", "MaxEventAgeHours": "48"},
+    "vpc": {
+        "PosterSubnetIds": f"{policies.SUBNET},{policies.OLD_SUBNET}",
+        "PosterSecurityGroupIds": policies.GROUP,
+        "AllowedPrivateRanges": "10.20.0.0/16",
+    },
     "mail": {"AlarmEmail": "ops@example.com", "Stage": "dev", "LogLevel": "DEBUG", "LogRetentionDays": "365"},
 }
 
@@ -47,6 +52,7 @@ def test_every_wildcard_is_named_and_explained():
     assert all(len(reason) > 15 for reason in wildcards.values())
     used = {call["resource"] for calls in policies.GRANTS["roles"].values() for call in calls}
     used |= {call["resource"] for call in policies.GRANTS["operator"]["calls"]}
+    used |= {call["resource"] for calls in policies.GRANTS["vpc"].values() for call in calls}
     assert used == set(resources), "resources nobody is granted"
 
 

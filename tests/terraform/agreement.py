@@ -21,6 +21,8 @@ INPUTS = {
     "PosterMaximumConcurrency": "poster_maximum_concurrency",
     "MaxEventAgeHours": "max_event_age_hours",
     "AllowedPrivateRanges": "allowed_private_ranges",
+    "PosterSubnetIds": "poster_subnet_ids",
+    "PosterSecurityGroupIds": "poster_security_group_ids",
     "EnforceTls": "enforce_tls",
 }
 # Variables only the module has: where the code is, and what CloudFormation itself has words for.
@@ -87,8 +89,9 @@ def normal(it):
             it[key] = sorted(it[key], key=lambda value: value[by])
     if "GlobalSecondaryIndexes" in it:
         it["GlobalSecondaryIndexes"] = {index["IndexName"]: index for index in it["GlobalSecondaryIndexes"]}
-    if "NonKeyAttributes" in it:
-        it["NonKeyAttributes"] = sorted(it["NonKeyAttributes"])
+    for key in ("NonKeyAttributes", "SubnetIds", "SecurityGroupIds"):
+        if key in it:
+            it[key] = sorted(it[key])
     if isinstance(it.get("DashboardBody"), str):
         it["DashboardBody"] = json.loads(it["DashboardBody"])
     return it

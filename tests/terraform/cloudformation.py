@@ -68,6 +68,8 @@ class Template:
             return self.condition(arguments)
         if function == "Fn::Not":
             return not self.truth(arguments[0])
+        if function == "Fn::And":
+            return all([self.truth(argument) for argument in arguments])
         if function == "Fn::Equals":
             left, right = (str(self.resolve(argument)) for argument in arguments)
             return left == right
@@ -87,6 +89,8 @@ class Template:
                 return self.attribute(*parts)
             if function == "Fn::Sub":
                 return re.sub(r"\$\{([^}!]+)\}", lambda found: self.part(found[1]), argument)
+            if function == "Fn::Split":
+                return str(self.resolve(argument[1])).split(argument[0])
             if function == "Fn::If":
                 return self.resolve(argument[1] if self.condition(argument[0]) else argument[2])
             if function.startswith("Fn::"):
@@ -110,6 +114,15 @@ class Template:
         if what.startswith("<"):
             return f"<{name}.{what[1:]}"
         return self.resolve(resource["Properties"][what])
+
+    def asserts(self):
+        """Whether CloudFormation takes these parameters together (`Rules`)."""
+        return all(
+            self.truth(assertion["Assert"])
+            for rule in self.template.get("Rules", {}).values()
+            if self.truth(rule["RuleCondition"])
+            for assertion in rule["Assertions"]
+        )
 
     def accepts(self, name, value):
         """Whether CloudFormation takes the value for the parameter."""

@@ -352,6 +352,7 @@ FUNCTIONS = {
     "join": lambda between, parts: between.join(parts),
     "jsonencode": lambda value: json.dumps(value, default=dict),
     "keys": sorted,
+    "length": len,
     "lookup": lambda of, key, default: of.get(key, default),
     "merge": merge,
     "regex": search,
@@ -482,8 +483,21 @@ class Module:
             scope = Names()
         values = {name: value(scope) for name, value in block.attributes.items() if name not in META}
         for inner in block.blocks:
+            if inner.kind == "dynamic":
+                values.setdefault(inner.labels[0], []).extend(cls.dynamic(inner, scope))
+                continue
             values.setdefault(inner.kind, []).append(cls.values(inner, scope))
         return values
+
+    @classmethod
+    def dynamic(cls, block, scope):
+        """As many blocks as `for_each` has items. A map has keys too, which nobody needs here."""
+        (content,) = block.all("content")
+        strangers = set(block.attributes) - {"for_each"}
+        if strangers:
+            raise HclError(f"{sorted(strangers)} of a dynamic block is not known here")
+        items = block.attributes["for_each"](scope)
+        return [cls.values(content, {**scope, block.labels[0]: {"value": item}}) for item in items]
 
     def resources(self):
         """Every instance, by address."""

@@ -174,7 +174,8 @@ class Provider:
         it = fields(request)
         block = self.schema["resource"][it[1].decode()]
         prior, proposed = value_of(it[2]), value_of(it[3])
-        planned = self.made_up(block, proposed, lambda name, kind: UNKNOWN if prior is None else prior[name])
+        # Not there before: the resource, or a block of it.
+        planned = self.made_up(block, proposed, lambda name, kind: (prior or {}).get(name, UNKNOWN))
         return message((1, dynamic(planned)), (5, True))  # planned_state, legacy_type_system
 
     def apply_resource_change(self, request):

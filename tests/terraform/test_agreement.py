@@ -8,8 +8,12 @@ from agreement import DIFFERENCES, INPUTS, ONLY_TERRAFORM, TEMPLATE, disagreemen
 from faults import FAULTS
 from translate import FUNCTIONS, MODULE, texts, translate
 
+# Ids have 17 digits, old ones 8.
+SUBNETS, GROUP = "subnet-0123456789abcdef0,subnet-0a1b2c3d", "sg-0123456789abcdef0"
+
 VARIANTS = {
     "defaults": {},
+    "poster in a VPC": {"PosterSubnetIds": SUBNETS, "PosterSecurityGroupIds": GROUP},
     "everything else": {
         "Stage": "dev",
         "Architecture": "x86_64",
@@ -21,6 +25,8 @@ VARIANTS = {
         "PosterMaximumConcurrency": 50,
         "MaxEventAgeHours": 48,
         "AllowedPrivateRanges": "10.20.0.0/16,fd00::/8",
+        "PosterSubnetIds": "subnet-0a1b2c3d",
+        "PosterSecurityGroupIds": f"{GROUP},sg-0a1b2c3d",
         "EnforceTls": "false",
     },
 }
@@ -28,10 +34,9 @@ VARIANTS = {
 
 def variables_of(parameters):
     """The same in the module's words."""
-    as_variable = {
-        "EnforceTls": lambda it: it == "true",
-        "AllowedPrivateRanges": lambda it: it.split(",") if it else [],
-    }
+    lists = ("AllowedPrivateRanges", "PosterSubnetIds", "PosterSecurityGroupIds")
+    as_variable = {"EnforceTls": lambda it: it == "true"}
+    as_variable |= dict.fromkeys(lists, lambda it: it.split(",") if it else [])
     return {INPUTS[name]: as_variable.get(name, lambda it: it)(value) for name, value in parameters.items()}
 
 
@@ -85,14 +90,40 @@ def test_parameters_and_variables_are_the_same():
         ("AllowedPrivateRanges", "10.0.0.0/8", True),
         ("AllowedPrivateRanges", "10.0.0.0/8, 10.0.0.0/8", False),
         ("AllowedPrivateRanges", "10.0.0.0", False),
+        ("PosterSubnetIds", "subnet-0a1b2c3d", True),
+        ("PosterSubnetIds", SUBNETS, True),
+        ("PosterSubnetIds", SUBNETS.replace(",", ", "), False),
+        ("PosterSubnetIds", "subnet-0a1b2c3", False),
+        ("PosterSubnetIds", GROUP, False),
+        ("PosterSubnetIds", ",".join(["subnet-0a1b2c3d"] * 16), True),
+        ("PosterSubnetIds", ",".join(["subnet-0a1b2c3d"] * 17), False),
+        ("PosterSecurityGroupIds", "", True),
+        ("PosterSecurityGroupIds", GROUP, True),
+        ("PosterSecurityGroupIds", "default", False),
+        ("PosterSecurityGroupIds", ",".join([GROUP] * 5), True),
+        ("PosterSecurityGroupIds", ",".join([GROUP] * 6), False),
     ],
 )
 def test_both_take_and_refuse_the_same_values(parameter, value, taken):
     template, _, _ = of_template(TEMPLATE.read_text(), "demo", {})
     (variable, given) = next(iter(variables_of({parameter: value}).items()))
-    module, _ = translate(texts(), {variable: given})
+    # Subnets are refused without a security group, see below.
+    others = {"poster_security_group_ids": [GROUP]} if parameter == "PosterSubnetIds" else {}
+    module, _ = translate(texts(), others | {variable: given})
     assert template.accepts(parameter, value) is taken
     assert (module.refused(variable) == []) is taken
+
+
+@pytest.mark.parametrize(
+    ("subnets", "groups", "taken"),
+    [("", "", True), (SUBNETS, GROUP, True), (SUBNETS, "", False), ("", GROUP, False)],
+)
+def test_both_want_subnets_and_security_groups_together(subnets, groups, taken):
+    parameters = {"PosterSubnetIds": subnets, "PosterSecurityGroupIds": groups}
+    template, _, _ = of_template(TEMPLATE.read_text(), "demo", parameters)
+    module, _ = translate(texts(), variables_of(parameters))
+    assert template.asserts() is taken
+    assert (module.refused("poster_subnet_ids") == []) is taken
 
 
 def test_the_root_key_is_made_once_and_its_value_is_in_no_state():

@@ -149,6 +149,25 @@ def test_terraform_works_out_what_the_agreement_was_tested_with(terraform, varia
         assert differs(of_terraform[address]["values"], expected, address) is None
 
 
+def test_lambda_has_its_permissions_before_poster_is_connected_to_a_vpc(terraform):
+    outside = zips(terraform.directory)
+    inside = outside | variables_of(VARIANTS["poster in a VPC"])
+
+    def apply(variables):
+        return terraform("apply", "-auto-approve", "-input=false", "-no-color", variables=variables)
+
+    apply(outside)
+    said = apply(inside)
+    assert "Resources: 1 added, 1 changed, 0 destroyed" in said, said
+    state = json.loads((terraform.directory / "terraform.tfstate").read_text())
+    (functions,) = (it["instances"] for it in state["resources"] if it["type"] == "aws_lambda_function")
+    (poster,) = (it for it in functions if it["index_key"] == "poster")
+    assert "aws_iam_role_policy.poster_network" in poster["dependencies"]
+    # And back again.
+    said = apply(outside)
+    assert "Resources: 0 added, 1 changed, 1 destroyed" in said, said
+
+
 def test_the_root_key_is_written_once_and_remembered_nowhere(terraform, standin):
     provider, _ = standin
     provider.written.clear()

@@ -25,6 +25,7 @@ NAMES = {
     "aws_dynamodb_table.statuses": "StatusesTable",
     "aws_iam_policy.operator": "OperatorPolicy",
     "aws_iam_role.sweep_schedule": "SweepScheduleRole",
+    "aws_iam_role_policy.poster_network[0]": "PosterRole",
     "aws_iam_role_policy.sweep_schedule": "SweepScheduleRole",
     "aws_lambda_event_source_mapping.this[\"poster\"]": "PosterPosts",
     "aws_lambda_event_source_mapping.this[\"rules\"]": "RulesEvents",
@@ -151,6 +152,10 @@ class Translation:
             to["ReservedConcurrentExecutions"] = reserved
         to["Environment"] = {"Variables": arguments.block("environment")["variables"]}
         to["TracingConfig"] = arguments.block("tracing_config").renamed(mode="Mode")
+        vpc = arguments.block("vpc_config")
+        if vpc:
+            to["VpcConfig"] = vpc.renamed(subnet_ids="SubnetIds", security_group_ids="SecurityGroupIds")
+            assert not vpc, vpc
         logging = arguments.block("logging_config")
         to["LoggingConfig"] = logging.renamed(
             log_format="LogFormat",

@@ -111,6 +111,66 @@ run "by_default" {
     condition     = aws_lambda_permission.url.function_url_auth_type == "NONE" && aws_lambda_permission.invoke_via_url.invoked_via_function_url
     error_message = "The URL lacks a permission, or gives one too many."
   }
+
+  assert {
+    condition     = alltrue([for it in aws_lambda_function.this : length(it.vpc_config) == 0]) && length(aws_iam_role_policy.poster_network) == 0
+    error_message = "A function is in a VPC, or may be."
+  }
+}
+
+run "poster_in_a_vpc" {
+  command = plan
+
+  variables {
+    poster_subnet_ids         = ["subnet-0123456789abcdef0", "subnet-0a1b2c3d"]
+    poster_security_group_ids = ["sg-0123456789abcdef0"]
+  }
+
+  assert {
+    condition     = { for key, it in aws_lambda_function.this : key => length(it.vpc_config) } == { intake = 0, poster = 1, rules = 0, sweeper = 0 }
+    error_message = "Not poster alone is in the VPC."
+  }
+
+  assert {
+    condition     = aws_lambda_function.this["poster"].vpc_config[0].subnet_ids == toset(["subnet-0123456789abcdef0", "subnet-0a1b2c3d"]) && aws_lambda_function.this["poster"].vpc_config[0].security_group_ids == toset(["sg-0123456789abcdef0"])
+    error_message = "Poster is elsewhere."
+  }
+
+  assert {
+    condition     = [for it in jsondecode(aws_iam_role_policy.poster_network[0].policy).Statement : it.Effect] == ["Allow", "Allow", "Deny"]
+    error_message = "Lambda may not connect poster, or its code may do the same."
+  }
+}
+
+run "subnets_without_security_groups" {
+  command = plan
+
+  variables {
+    poster_subnet_ids = ["subnet-0a1b2c3d"]
+  }
+
+  expect_failures = [var.poster_subnet_ids]
+}
+
+run "a_security_group_by_its_name" {
+  command = plan
+
+  variables {
+    poster_subnet_ids         = ["subnet-0a1b2c3d"]
+    poster_security_group_ids = ["default"]
+  }
+
+  expect_failures = [var.poster_security_group_ids]
+}
+
+run "security_groups_without_subnets" {
+  command = plan
+
+  variables {
+    poster_security_group_ids = ["sg-0a1b2c3d"]
+  }
+
+  expect_failures = [var.poster_subnet_ids]
 }
 
 run "everything_else" {
@@ -252,6 +312,8 @@ run "values_that_cannot_be" {
     poster_maximum_concurrency  = 1001
     max_event_age_hours         = 0
     allowed_private_ranges      = ["10.20.0.0"]
+    poster_subnet_ids           = ["vpc-0a1b2c3d"]
+    poster_security_group_ids   = ["sg-0a1b2c3d"]
     log_level                   = "WARN"
     log_retention_days          = 31
     alarm_email                 = "nobody"
@@ -265,6 +327,7 @@ run "values_that_cannot_be" {
     var.poster_maximum_concurrency,
     var.max_event_age_hours,
     var.allowed_private_ranges,
+    var.poster_subnet_ids,
     var.log_level,
     var.log_retention_days,
     var.alarm_email,
