@@ -8,7 +8,7 @@ locals {
       timeout = 10
       environment = {
         EVENTS_QUEUE_URL    = aws_sqs_queue.this["events"].url
-        ROOT_KEY_SECRET     = aws_secretsmanager_secret.root_key.arn
+        ROOT_KEY_SECRET     = aws_secretsmanager_secret.root_key.name
         MAX_EVENT_AGE_HOURS = tostring(var.max_event_age_hours)
       }
     }

@@ -16,5 +16,7 @@ locals {
   poster_in_vpc = length(var.poster_subnet_ids) > 0
 
   # The secrets of Providers come and go with them; nobody else's name begins so.
+  # Six characters, which Secrets Manager draws: the root key, also if it was lost and made anew.
+  root_key         = "arn:${local.partition}:secretsmanager:${local.region}:${local.account}:secret:${var.name}/root-key-??????"
   provider_secrets = "arn:${local.partition}:secretsmanager:${local.region}:${local.account}:secret:${var.name}/providers/*"
 }

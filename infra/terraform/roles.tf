@@ -8,7 +8,7 @@ locals {
       },
       {
         actions   = ["secretsmanager:GetSecretValue"]
-        resources = [aws_secretsmanager_secret.root_key.arn]
+        resources = [local.root_key]
       },
     ]
     rules = [
@@ -265,12 +265,13 @@ resource "aws_iam_policy" "operator" {
         Sid    = "RootKey"
         Effect = "Allow"
         Action = [
+          "secretsmanager:CreateSecret",
           "secretsmanager:GetSecretValue",
           "secretsmanager:ListSecretVersionIds",
           "secretsmanager:PutSecretValue",
           "secretsmanager:UpdateSecretVersionStage",
         ]
-        Resource = [aws_secretsmanager_secret.root_key.arn]
+        Resource = [local.root_key]
       },
       {
         Sid    = "ProviderSecrets"

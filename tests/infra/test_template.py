@@ -48,7 +48,7 @@ def test_the_operator_is_granted_the_calls_the_tool_makes():
 
 def test_every_wildcard_is_named_and_explained():
     resources, wildcards = policies.GRANTS["resources"], policies.GRANTS["wildcards"]
-    assert {name for name, arn in resources.items() if "*" in arn} == set(wildcards)
+    assert {name for name, arn in resources.items() if "*" in arn or "?" in arn} == set(wildcards)
     assert all(len(reason) > 15 for reason in wildcards.values())
     used = {call["resource"] for calls in policies.GRANTS["roles"].values() for call in calls}
     used |= {call["resource"] for call in policies.GRANTS["operator"]["calls"]}

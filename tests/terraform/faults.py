@@ -46,7 +46,7 @@ FAULTS = [
     ("a role may write to no stream of its log", "roles.tf", 'function[each.key].arn}:*"]', 'function[each.key].arn}"]'),
     ("a role may be assumed by another service", "roles.tf", '"lambda.amazonaws.com"', '"edgelambda.amazonaws.com"'),
     ("schedules of other accounts may use the role", "roles.tf", '      Condition = { StringEquals = { "aws:SourceAccount" = local.account } }\n', ""),
-    ("operators may do more", "roles.tf", '"secretsmanager:CreateSecret",', '"secretsmanager:CreateSecret",\n          "secretsmanager:DeleteSecret",'),
+    ("operators may do more", "roles.tf", '"secretsmanager:UpdateSecretVersionStage",', '"secretsmanager:UpdateSecretVersionStage",\n          "secretsmanager:DeleteSecret",'),
     ("an alarm is later", "alarms.tf", "threshold   = 600\n    }\n    posts-wait", "threshold   = 6000\n    }\n    posts-wait"),
     ("an alarm looks at another queue", "alarms.tf", 'QueueName = aws_sqs_queue.dead["posts"].name', 'QueueName = aws_sqs_queue.this["posts"].name'),
     ("an alarm looks at another metric", "alarms.tf", '"CredentialsRefused"', '"CredentialRefused"'),
