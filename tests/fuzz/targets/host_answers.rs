@@ -100,7 +100,8 @@ fn check_meaning(
 ) {
     let as_it_should_be = match outcome {
         Ok(()) => {
-            let shows_it_already = host_kind == HostKind::GitLab && code == 400 && says(body, "transition status");
+            let shows_it_already =
+                host_kind == HostKind::GitLab && code == 400 && says(body, "transition status");
             (200..=299).contains(&code) && !is_page || shows_it_already
         }
         Err(PostError::Ambiguous(_)) => code == 408 || code >= 500,
