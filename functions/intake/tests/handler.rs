@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 
 use emf::recorded::Recorded;
 use intake::event::Limits;
@@ -95,6 +95,7 @@ struct Answer {
 
 impl Function {
     fn new() -> Self {
+        hear_everything();
         let (queue, store) = (Queue::default(), Store::default());
         let function = Self {
             deps: Deps {
@@ -154,6 +155,16 @@ impl Function {
     async fn status(&self, call: &Call) -> u16 {
         self.answer(call).await.status
     }
+}
+
+/// What is logged is always heard by somebody. A line that is first passed on another thread, while nobody listens and this
+/// one begins to, could be taken for one that never matters.
+fn hear_everything() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let subscriber = tracing_subscriber::fmt().with_writer(io::sink).finish();
+        tracing::subscriber::set_global_default(subscriber).unwrap();
+    });
 }
 
 #[derive(Clone, Default)]

@@ -510,7 +510,7 @@ mod tests {
     use std::collections::HashMap;
     use std::io;
     use std::sync::atomic::{AtomicI64, Ordering};
-    use std::sync::{Arc, Mutex};
+    use std::sync::{Arc, Mutex, Once};
 
     /// Seconds.
     const NOW: i64 = 1_786_108_382;
@@ -637,6 +637,7 @@ mod tests {
     impl World {
         /// With cluster `dev`, a rule for every Kustomization in `apps`, and its Provider.
         fn new() -> Self {
+            hear_everything();
             let mut rule = rule();
             rule.spec.event_sources[0].name = "*".into();
             Self {
@@ -888,6 +889,16 @@ mod tests {
         };
         world.written().await;
         assert!(world.hinted.lock().unwrap().is_empty());
+    }
+
+    /// What is logged is always heard by somebody. A line that is first passed on another thread, while nobody listens and this
+    /// one begins to, could be taken for one that never matters.
+    fn hear_everything() {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            let subscriber = tracing_subscriber::fmt().with_writer(io::sink).finish();
+            tracing::subscriber::set_global_default(subscriber).unwrap();
+        });
     }
 
     /// What is logged goes here.

@@ -1,8 +1,9 @@
 //! An engine and a Git host of its own for each test, and a clock that only the test moves.
 
 use std::collections::{HashMap, VecDeque};
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
@@ -147,9 +148,20 @@ pub(crate) struct World {
     now: Arc<AtomicI64>,
 }
 
+/// What is logged is always heard by somebody. A line that is first passed on another thread, while nobody listens and this
+/// one begins to, could be taken for one that never matters.
+fn hear_everything() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let subscriber = tracing_subscriber::fmt().with_writer(io::sink).finish();
+        tracing::subscriber::set_global_default(subscriber).unwrap();
+    });
+}
+
 impl World {
     /// With a rule and a Provider for all clusters, and a secret.
     pub(crate) async fn new() -> Self {
+        hear_everything();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = dynamodb_client(&format!("http://{}", listener.local_addr().unwrap()));
         let database = Database::memory().unwrap();
