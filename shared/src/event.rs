@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 /// Group of metadata that comes from annotations on the object (Flux RFC-0008): anyone who may edit the object can
 /// set it.
-const ANNOTATION_GROUP: &str = "event.toolkit.fluxcd.io";
+pub const ANNOTATION_GROUP: &str = "event.toolkit.fluxcd.io";
 
 /// One event as notification-controller sends it. Fields that no function reads are dropped on receipt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +33,9 @@ pub struct Event {
     /// `kustomize-controller` and its like.
     #[serde(default)]
     pub reporting_controller: String,
+    /// The pod it ran in, for expressions.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reporting_instance: String,
 }
 
 /// The Kubernetes object an event is about.
@@ -118,6 +121,7 @@ mod tests {
                 .map(|(key, value)| (key.to_string(), value.to_string()))
                 .collect(),
             reporting_controller: String::new(),
+            reporting_instance: String::new(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::kinds::{CommitStatusRule, ObjectName, Provider, Reference, Scope};
+use crate::kinds::{CommitStatusRule, ObjectName, Provider, ProviderSpec, Reference, Scope};
 use crate::message::{StatusKey, hex_sha256};
 use crate::{CommitSha, OrderKey, State};
 
@@ -48,6 +48,12 @@ pub struct StatusItem {
     pub commit7: String,
     /// The context, as it is posted.
     pub context: String,
+    /// What tells it apart beside the context, at hosts where that counts: metadata `summary` of its first event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<String>,
+    /// The expression that should have given the context, and did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_expression: Option<FailedExpression>,
     /// What the newest event says.
     pub desired: Desired,
     /// What the host was last told, if anything.
@@ -113,6 +119,22 @@ pub struct StatusItem {
     pub expires_at: Option<i64>,
 }
 
+/// An expression that gave no context for an event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedExpression {
+    /// Hash of `Provider.spec.commitStatusExpr`: another one may do better.
+    pub hash: String,
+    /// What it lacked.
+    pub error: String,
+}
+
+impl FailedExpression {
+    /// The hash by which the expression of a Provider is known again.
+    pub fn hash_of(spec: &ProviderSpec) -> String {
+        hex_sha256(&[spec.commit_status_expr.as_deref().unwrap_or_default()])
+    }
+}
+
 /// What a status should say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Desired {
@@ -122,6 +144,9 @@ pub struct Desired {
     pub reason: String,
     /// What people read.
     pub description: String,
+    /// Where a click leads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_url: Option<String>,
     /// The rule takes failures only: a success is posted only where it clears something.
     #[serde(default, skip_serializing_if = "is_false")]
     pub only_clears: bool,
@@ -433,6 +458,7 @@ mod tests {
             state,
             reason: "BuildFailed".into(),
             description: String::new(),
+            target_url: None,
             only_clears: false,
             received_at: None,
         };

@@ -211,6 +211,12 @@ pub struct CommitStatusSpec {
     /// What becomes of a pending status when the object goes on to a newer commit.
     #[serde(default)]
     pub on_superseded: OnSuperseded,
+    /// Where a click on a status leads: a text with CEL in `${…}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_url: Option<String>,
+    /// What people read beside the state, in place of Flux's reason: a text with CEL in `${…}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
 }
 
 fn yes() -> bool {
@@ -265,55 +271,46 @@ impl EventSource {
     }
 }
 
-/// The Git hosts a Provider can name; the words are Flux's `spec.type`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum HostKind {
-    /// github.com and GitHub Enterprise.
-    GitHub,
-    /// gitlab.com and GitLab of one's own.
-    GitLab,
-    /// Bitbucket Cloud.
-    Bitbucket,
-}
-
-impl HostKind {
-    /// Every kind there is.
-    pub const ALL: [Self; 3] = [Self::GitHub, Self::GitLab, Self::Bitbucket];
-
-    /// Flux's word for it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::GitHub => "github",
-            Self::GitLab => "gitlab",
-            Self::Bitbucket => "bitbucket",
-        }
-    }
-}
-
-impl fmt::Display for HostKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
 /// `Provider.spec`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProviderSpec {
-    /// Which API the host speaks.
+    /// Which API the host speaks, in Flux's word for it. A word of a later release is kept, and refused where it is used.
     #[serde(rename = "type")]
-    pub kind: HostKind,
+    pub kind: String,
     /// Address of the repository.
     pub address: String,
     /// The secret with the credential.
     pub secret_ref: LocalReference,
-    /// Longest time one post may take, in seconds; 15 if absent.
+    /// The secret with the certificate authorities to believe and the certificate to show.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cert_secret_ref: Option<LocalReference>,
+    /// The secret with the address of a proxy, and what lets us in there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_secret_ref: Option<LocalReference>,
+    /// User name, where the secret holds the password alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// CEL that gives the context.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit_status_expr: Option<String>,
+    /// The address may be `http://`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub insecure: bool,
+    /// Longest time one post may take, in seconds; the host's own if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_seconds: Option<u32>,
     /// Park what is due instead of posting it.
     #[serde(default)]
     pub suspend: bool,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde's skip_serializing_if passes a reference"
+)]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 #[cfg(test)]

@@ -8,15 +8,13 @@ pub mod kinds;
 pub mod message;
 pub mod metrics;
 pub mod order;
-pub mod repository;
 pub mod revision;
 pub mod state;
 
 pub use error_chain::ErrorChain;
 pub use event::{Event, InvolvedObject, Severity};
-pub use kinds::{CommitStatusRule, HostKind, Provider, Scope};
+pub use kinds::{CommitStatusRule, Provider, Scope};
 pub use message::{EventMessage, PostHint};
 pub use order::{OrderKey, Rank};
-pub use repository::Repository;
 pub use revision::CommitSha;
 pub use state::State;

@@ -192,8 +192,9 @@ impl World {
                 client(),
                 self.rules_table.clone(),
             )),
-            credentials: poster::credentials::Credentials::new(self.secrets.clone()),
+            credentials: poster::credentials::Credentials::new(self.secrets.clone(), hosts()),
             hosts: hosts(),
+            app_tokens: poster::app_tokens::AppTokens::default(),
             clock: self.time(),
             jitter: NO_JITTER,
         })

@@ -1,36 +1,31 @@
-//! The Git hosts: what is posted to them, and what their answers mean.
-//!
-//! One file per host. Each says how its secret is read, what its request looks like and what its own answers mean;
-//! everything else is here. No host is ever read from, and nothing is tried twice: the table owns retries.
+//! The way to the Git hosts, over the network. What is said to them and what their answers mean is the business of the
+//! crate `hosts`; nothing is tried twice here: the table owns retries.
 
 mod address_policy;
-mod answer;
-mod bitbucket;
-mod credential;
-mod github;
-mod gitlab;
-mod request;
 mod resolver;
 
+use std::collections::HashMap;
 use std::error::Error as StdError;
 use std::iter::successors;
 use std::net::IpAddr;
-use std::pin::pin;
-use std::sync::Arc;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use hosts::{
+    CommitStatus, Connection, Credential, GitHubApp, HostKind, HostRequest, InstallationToken, PostError,
+    Repository, refusal,
+};
 use jiff::Timestamp;
 use reqwest::dns::Resolve;
 use reqwest::header::{HeaderMap, LOCATION};
-use reqwest::{Client, Response, StatusCode, Url};
-use shared::{CommitSha, ErrorChain, HostKind, Repository, State};
+use reqwest::{Certificate, Client, ClientBuilder, Identity, Proxy, Response, StatusCode, Url};
+use secrecy::ExposeSecret;
+use shared::ErrorChain;
+use tokio::time::Sleep;
 
 use address_policy::RefusedAddress;
 pub use address_policy::{AddressPolicy, RangeError};
-use answer::Answer;
-use credential::Keys;
-pub use credential::{Credential, CredentialError};
-use request::{HostRequest, cut};
 use resolver::{JudgingResolver, SystemResolver};
 
 /// How long a host may take to let us in: TCP and TLS. Well below the 15 seconds one post may take as in Flux, so that
@@ -47,170 +42,50 @@ const MAX_REDIRECTS: usize = 2;
 /// More of an answer than any message worth keeping; a page of a proxy may be longer.
 const MAX_BODY_BYTES: usize = 64 * 1024;
 
-/// Characters of a host's message that are kept, so that a status stays below 1 KiB in the table.
-const MAX_MESSAGE_CHARS: usize = 200;
+/// Clients with certificates or a proxy of their own that are kept at most; above it they are made anew.
+const MAX_CLIENTS: usize = 100;
 
 /// Hosts ask to be told who calls: <https://docs.github.com/en/rest/using-the-rest-api/getting-started-with-the-rest-api#user-agent>.
 const USER_AGENT: &str = concat!("flux-commit-status/", env!("CARGO_PKG_VERSION"));
 
-/// What is posted.
-#[derive(Debug, Clone, Copy)]
-pub struct CommitStatus<'a> {
-    /// Where the commit is.
-    pub repository: &'a Repository,
-    /// The commit.
-    pub sha: &'a CommitSha,
-    /// What tells statuses of one commit apart; Bitbucket gets its hash as key and itself as visible name.
-    pub context: &'a str,
-    /// What the cluster says.
-    pub state: State,
-    /// One line for people, cut to what the host takes.
-    pub description: &'a str,
-    /// Where a click leads. Bitbucket demands one and gets the commit's page if there is none.
-    pub target_url: Option<&'a str>,
-}
-
-/// Reasons of [`PostError::Permanent`].
-pub mod refusal {
-    /// The credential may not do this.
-    pub const FORBIDDEN: &str = "forbidden";
-    /// No such repository, or none the credential may see: hosts do not say which.
-    pub const NOT_FOUND: &str = "not-found";
-    /// The host takes no more statuses for this commit.
-    pub const STATUS_LIMIT: &str = "status-limit";
-    /// The host does not like the request.
-    pub const REJECTED: &str = "rejected";
-    /// The repository is now elsewhere, and a credential is not sent after it.
-    pub const MOVED: &str = "moved";
-    /// The host has closed this for good.
-    pub const GONE: &str = "gone";
-    /// GitLab knows no way from the state it shows to the one wanted.
-    pub const CANNOT_TRANSITION: &str = "cannot-transition";
-    /// The host is at an address no credential is sent to. It was not connected to.
-    pub const ADDRESS_REFUSED: &str = "address-refused";
-}
-
-/// Why a post did not succeed, by what is to be done about it. Messages are the host's, at most 200 characters and
-/// without the credential; a cause in the network is part of the message, for it too may need masking.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PostError {
-    /// The host may or may not have taken it.
-    #[error("no telling whether the host took it: {0}")]
-    Ambiguous(String),
-    /// It never reached the host.
-    #[error("the host was not reached: {0}")]
-    NotSent(String),
-    /// Not taken because something else was going on; soon it will be.
-    #[error("the host is busy with this commit: {0}")]
-    Conflict(String),
-    /// Not taken, and nothing posted with this credential will be for a while.
-    #[error("rate limited until {until}: {message}")]
-    RateLimited {
-        /// The instant the host named; a minute from its answer if it named none, a day if it named one beyond.
-        until: Timestamp,
-        /// Whether the posts came too fast; otherwise what the host grants for a longer time is used up.
-        too_fast: bool,
-        /// The host's words.
-        message: String,
-    },
-    /// Not taken, for the credential is not valid.
-    #[error("the credential is not valid: {0}")]
-    Unauthorized(String),
-    /// Not taken, for the host does not know the commit: not pushed there, not there yet, or no longer.
-    #[error("the host does not know the commit: {0}")]
-    UnknownCommit(String),
-    /// Not taken, and no later attempt will fare better unless somebody changes something.
-    #[error("refused ({reason}): {message}")]
-    Permanent {
-        /// One of [`refusal`].
-        reason: &'static str,
-        /// The host's words.
-        message: String,
-    },
-}
-
-impl PostError {
-    /// What the host said, or what went wrong on the way to it.
-    pub fn message(&self) -> &str {
-        match self {
-            Self::Ambiguous(message)
-            | Self::NotSent(message)
-            | Self::Conflict(message)
-            | Self::RateLimited { message, .. }
-            | Self::Unauthorized(message)
-            | Self::UnknownCommit(message)
-            | Self::Permanent { message, .. } => message,
-        }
-    }
-
-    fn permanent(reason: &'static str, message: impl Into<String>) -> Self {
-        Self::Permanent {
-            reason,
-            message: message.into(),
-        }
-    }
-
-    /// Masks before it cuts: the front half of a token is no less secret.
-    fn made_presentable(mut self, credential: &Credential) -> Self {
-        let (Self::Ambiguous(message)
-        | Self::NotSent(message)
-        | Self::Conflict(message)
-        | Self::RateLimited { message, .. }
-        | Self::Unauthorized(message)
-        | Self::UnknownCommit(message)
-        | Self::Permanent { message, .. }) = &mut self;
-        let masked = credential.mask(message);
-        let words: Vec<&str> = masked
-            .split(|c: char| c.is_whitespace() || c.is_control())
-            .filter(|word| !word.is_empty())
-            .collect();
-        *message = cut(&words.join(" "), MAX_MESSAGE_CHARS);
-        self
-    }
-}
-
-/// What a host's file provides.
-struct Adapter {
-    credential: fn(&Keys) -> Result<Credential, CredentialError>,
-    request: fn(&CommitStatus<'_>) -> HostRequest,
-    classify: fn(&Answer<'_>, State, Timestamp) -> Result<(), PostError>,
-}
-
-const fn adapter(host_kind: HostKind) -> &'static Adapter {
-    match host_kind {
-        HostKind::GitHub => &github::ADAPTER,
-        HostKind::GitLab => &gitlab::ADAPTER,
-        HostKind::Bitbucket => &bitbucket::ADAPTER,
-    }
-}
-
-/// What an answer means that came whole, in the words of [`Hosts::post`]. `arrived` is when it came.
-///
-/// # Errors
-/// As [`Hosts::post`].
-pub fn classify(
-    host_kind: HostKind,
-    credential: &Credential,
-    wanted: State,
-    status: StatusCode,
-    headers: &HeaderMap,
-    body: &str,
-    arrived: Timestamp,
-) -> Result<(), PostError> {
-    let answer = Answer {
-        status,
-        headers,
-        body,
-    };
-    (adapter(host_kind).classify)(&answer, wanted, arrived)
-        .map_err(|error| error.made_presentable(credential))
-}
-
-/// The way to all Git hosts. Connections are shared.
+/// The way to all Git hosts.
 #[derive(Debug, Clone)]
 pub struct Hosts {
-    client: Client,
+    straight: Way,
+    /// By the fingerprint of their connection.
+    others: Arc<Mutex<HashMap<String, Way>>>,
     policy: Arc<AddressPolicy>,
+    lookup: Lookup,
+}
+
+/// The way to some of them. Connections are shared.
+#[derive(Debug, Clone)]
+pub struct Way {
+    client: Client,
+}
+
+/// Certificates or a proxy that cannot be used. Says nothing of what they hold.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NoWay(String);
+
+#[derive(Clone)]
+struct Lookup(Arc<dyn Resolve>);
+
+impl std::fmt::Debug for Lookup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Lookup")
+    }
+}
+
+/// An answer as it came.
+struct Answered {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: String,
+    /// Whether all of it came.
+    whole: bool,
+    arrived: Timestamp,
 }
 
 impl Hosts {
@@ -223,18 +98,72 @@ impl Hosts {
     }
 
     fn resolving_with(lookup: Arc<dyn Resolve>, policy: AddressPolicy) -> Result<Self, reqwest::Error> {
-        let policy = Arc::new(policy);
-        let client = Client::builder()
-            .user_agent(USER_AGENT)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            // The environment is read in `main` only. And a proxy would resolve names itself, and judge nothing.
-            .no_proxy()
-            .dns_resolver(JudgingResolver::new(Arc::clone(&policy), lookup))
-            .build()?;
-        Ok(Self { client, policy })
+        let (policy, lookup) = (Arc::new(policy), Lookup(lookup));
+        let client = client(&policy, &lookup).build()?;
+        Ok(Self {
+            straight: Way { client },
+            others: Arc::default(),
+            policy,
+            lookup,
+        })
+    }
+
+    /// The way over a connection; the same for the same connection.
+    ///
+    /// # Errors
+    /// If its certificates cannot be read, or the proxy's address is one nothing is sent to.
+    pub fn way(&self, connection: &Connection) -> Result<Way, NoWay> {
+        if connection.certificates.is_none() && connection.proxy.is_none() {
+            return Ok(self.straight.clone());
+        }
+        let fingerprint = connection.fingerprint();
+        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(way) = others.get(&fingerprint) {
+            return Ok(way.clone());
+        }
+        let way = Way {
+            client: self.client_for(connection)?,
+        };
+        if others.len() >= MAX_CLIENTS {
+            others.clear();
+        }
+        others.insert(fingerprint, way.clone());
+        Ok(way)
+    }
+
+    fn client_for(&self, connection: &Connection) -> Result<Client, NoWay> {
+        // The library's own words may quote what the secret holds.
+        let no_way = |what: &'static str| move |_: reqwest::Error| NoWay(what.to_owned());
+        let mut builder = client(&self.policy, &self.lookup);
+        if let Some(certificates) = &connection.certificates {
+            if let Some(pem) = &certificates.authorities {
+                let all = Certificate::from_pem_bundle(pem.expose_secret().as_bytes()).map_err(no_way(
+                    "`ca.crt` in the secret holds no certificate that can be read",
+                ))?;
+                builder = builder.tls_certs_only(all);
+            }
+            if let Some(pem) = &certificates.identity {
+                let identity = Identity::from_pem(pem.expose_secret().as_bytes()).map_err(no_way(
+                    "`tls.crt` and `tls.key` in the secret are no certificate and its key",
+                ))?;
+                builder = builder.identity(identity);
+            }
+        }
+        if let Some(proxy) = &connection.proxy {
+            self.check_literal(&proxy.address)
+                .map_err(|error| NoWay(format!("the proxy: {}", error.message())))?;
+            let mut address = proxy.address.clone();
+            if let Some((name, password)) = &proxy.credential {
+                // Neither fails where there is a host.
+                let _ = address.set_username(name);
+                let _ = address.set_password(Some(password.expose_secret()));
+            }
+            let proxy = Proxy::all(address).map_err(no_way("`address` in the secret is no proxy's"))?;
+            builder = builder.proxy(proxy);
+        }
+        builder
+            .build()
+            .map_err(no_way("the certificates in the secret do not fit together"))
     }
 
     /// Posts a status, once.
@@ -246,30 +175,159 @@ impl Hosts {
     /// Says what is to be done about it.
     pub async fn post(
         &self,
+        way: &Way,
         credential: &Credential,
         status: &CommitStatus<'_>,
         timeout: Duration,
         clock: &impl Fn() -> Timestamp,
     ) -> Result<(), PostError> {
-        let adapter = adapter(status.repository.host_kind);
-        let request = (adapter.request)(status);
-        self.exchange(adapter, credential, &request, status.state, timeout, clock)
+        let deadline = pin!(tokio::time::sleep(timeout));
+        self.post_before(way, credential, status, (deadline, timeout), clock)
             .await
-            .map_err(|error| error.made_presentable(credential))
+            .map_err(|error| error.presented(credential))
+    }
+
+    async fn post_before(
+        &self,
+        way: &Way,
+        credential: &Credential,
+        status: &CommitStatus<'_>,
+        (mut deadline, timeout): (Pin<&mut Sleep>, Duration),
+        clock: &impl Fn() -> Timestamp,
+    ) -> Result<(), PostError> {
+        let kind = status.repository.host_kind;
+        let mut status = *status;
+        loop {
+            let request = kind.request(&status);
+            let answered = self
+                .exchange(
+                    way,
+                    kind,
+                    credential,
+                    &request,
+                    (deadline.as_mut(), timeout),
+                    clock,
+                )
+                .await?;
+            let Answered {
+                status: code,
+                headers,
+                body,
+                whole,
+                arrived,
+            } = answered;
+            let outcome = kind.classify(status.state, code, &headers, &body, arrived);
+            match outcome {
+                // Half a message can look like another one.
+                Err(PostError::Permanent { message, .. } | PostError::UnknownCommit(message)) if !whole => {
+                    return Err(PostError::Ambiguous(message));
+                }
+                // It was refused for a link: the state matters more.
+                Err(PostError::Permanent { .. })
+                    if status.target_url.is_some() && kind.minds_the_target_url(code, &headers, &body) =>
+                {
+                    status.target_url = None;
+                }
+                Err(PostError::Ambiguous(message)) => {
+                    let Some(question) = kind.doubt(&status, code, &headers, &body) else {
+                        return Err(PostError::Ambiguous(message));
+                    };
+                    let answer = self
+                        .exchange(way, kind, credential, &question, (deadline, timeout), clock)
+                        .await;
+                    return match answer {
+                        Ok(Answered {
+                            status: StatusCode::NOT_FOUND,
+                            ..
+                        }) => Err(PostError::UnknownCommit(format!("{message}; 404 for the commit"))),
+                        Ok(_) | Err(_) => Err(PostError::Ambiguous(message)),
+                    };
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Asks GitHub for a token with the key of an App. `timeout` is for everything together.
+    ///
+    /// # Errors
+    /// As [`Hosts::post`]; nothing was posted, whatever the answer is.
+    pub async fn installation_token(
+        &self,
+        way: &Way,
+        app: &GitHubApp,
+        repository: &Repository,
+        timeout: Duration,
+        clock: &impl Fn() -> Timestamp,
+    ) -> Result<InstallationToken, PostError> {
+        let credential = app.credential(clock())?;
+        let deadline = pin!(tokio::time::sleep(timeout));
+        self.ask_for_token(way, app, &credential, repository, (deadline, timeout), clock)
+            .await
+            .map_err(|error| match error.presented(&credential) {
+                PostError::Ambiguous(message) => {
+                    PostError::NotSent(format!("no token for the App: {message}"))
+                }
+                error => error,
+            })
+    }
+
+    async fn ask_for_token(
+        &self,
+        way: &Way,
+        app: &GitHubApp,
+        credential: &Credential,
+        repository: &Repository,
+        (mut deadline, timeout): (Pin<&mut Sleep>, Duration),
+        clock: &impl Fn() -> Timestamp,
+    ) -> Result<InstallationToken, PostError> {
+        let kind = repository.host_kind;
+        let mut installation = app.installation();
+        for lookup in app.lookups(repository) {
+            let answered = self
+                .exchange(
+                    way,
+                    kind,
+                    credential,
+                    &lookup,
+                    (deadline.as_mut(), timeout),
+                    clock,
+                )
+                .await?;
+            installation = GitHubApp::found(
+                answered.status,
+                &answered.headers,
+                &answered.body,
+                answered.arrived,
+            )?;
+            if installation.is_some() {
+                break;
+            }
+        }
+        let installation = installation.ok_or_else(|| app.not_installed())?;
+        let request = app.token_request(repository, installation);
+        let answered = self
+            .exchange(way, kind, credential, &request, (deadline, timeout), clock)
+            .await?;
+        GitHubApp::token(
+            answered.status,
+            &answered.headers,
+            &answered.body,
+            answered.arrived,
+        )
     }
 
     async fn exchange(
         &self,
-        adapter: &Adapter,
+        way: &Way,
+        kind: HostKind,
         credential: &Credential,
         request: &HostRequest,
-        wanted: State,
-        timeout: Duration,
+        (mut deadline, timeout): (Pin<&mut Sleep>, Duration),
         clock: &impl Fn() -> Timestamp,
-    ) -> Result<(), PostError> {
-        let mut deadline = pin!(tokio::time::sleep(timeout));
+    ) -> Result<Answered, PostError> {
         let response = tokio::select! {
-            response = self.send(credential, request) => response?,
+            response = self.send(way, kind, credential, request) => response?,
             () = &mut deadline => {
                 return Err(PostError::Ambiguous(format!("no answer within {timeout:?}")));
             }
@@ -281,40 +339,49 @@ impl Hosts {
             whole = read(response, &mut body) => whole,
             () = &mut deadline => false,
         };
-        let answer = Answer {
+        Ok(Answered {
             status,
-            headers: &headers,
-            body: &String::from_utf8_lossy(&body),
-        };
-        match (adapter.classify)(&answer, wanted, arrived) {
-            // Half a message can look like another one.
-            Err(PostError::Permanent { message, .. } | PostError::UnknownCommit(message)) if !whole => {
-                Err(PostError::Ambiguous(message))
-            }
-            outcome => outcome,
-        }
+            headers,
+            body: String::from_utf8_lossy(&body).into_owned(),
+            whole,
+            arrived,
+        })
     }
 
-    async fn send(&self, credential: &Credential, request: &HostRequest) -> Result<Response, PostError> {
+    async fn send(
+        &self,
+        way: &Way,
+        kind: HostKind,
+        credential: &Credential,
+        request: &HostRequest,
+    ) -> Result<Response, PostError> {
         let mut url = Url::parse(&request.url).map_err(|error| {
             PostError::permanent(refusal::REJECTED, format!("`{}`: {error}", request.url))
         })?;
         for _ in 0..=MAX_REDIRECTS {
             self.check_literal(&url)?;
-            let mut post = self
+            let mut sent = way
                 .client
-                .post(url.clone())
-                .header(credential.header(), credential.value())
-                .json(&request.body);
-            for (name, value) in request.headers {
-                post = post.header(*name, *value);
+                .request(request.method.clone(), url.clone())
+                .header(credential.header(), credential.value());
+            if !request.body.is_null() {
+                sent = sent.json(&request.body);
             }
-            let response = post
+            for (name, value) in request.headers {
+                sent = sent.header(*name, *value);
+            }
+            let response = sent
                 .send()
                 .await
                 .map_err(|error| address_refused(&url, &error).unwrap_or_else(|| not_answered(error)))?;
             match redirection(&url, &response) {
                 None => return Ok(response),
+                Some(target) if kind.is_sign_in(&target) => {
+                    return Err(PostError::Unauthorized(format!(
+                        "{} to a page to sign in",
+                        response.status()
+                    )));
+                }
                 Some(target) if target.origin() == url.origin() => url = target,
                 Some(target) => return Err(moved_to(&target)),
             }
@@ -332,6 +399,19 @@ impl Hosts {
             Some(Ok(())) | None => Ok(()),
         }
     }
+}
+
+fn client(policy: &Arc<AddressPolicy>, lookup: &Lookup) -> ClientBuilder {
+    Client::builder()
+        .user_agent(USER_AGENT)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        // The environment is read in `main` only. And a proxy would resolve names itself, and judge nothing: the
+        // operator names those that may.
+        .no_proxy()
+        .dns_resolver(JudgingResolver::new(Arc::clone(policy), Arc::clone(&lookup.0)))
 }
 
 /// Whether all of it was read.

@@ -7,6 +7,7 @@ use futures_util::future::try_join_all;
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use poster::adapters::{CredentialsTable, ProviderSecrets, RulesTable, StatusesTable, Timer};
+use poster::app_tokens::AppTokens;
 use poster::config::Config;
 use poster::credentials::Credentials;
 use poster::handler::handle;
@@ -42,12 +43,17 @@ async fn main() -> Result<(), Error> {
     let clock = Timestamp::now;
     let rules_table = RulesTable::new(dynamodb.clone(), config.rules_table);
     connect(&rules_table).await;
+    let hosts = Hosts::new(config.address_policy)?;
     let deps = &Deps {
         statuses: StatusesTable::new(dynamodb.clone(), config.statuses_table.clone()),
         pacer: Pacer::new(CredentialsTable::new(dynamodb, config.statuses_table), Timer),
         targets: Targets::new(rules_table),
-        credentials: Credentials::new(ProviderSecrets::new(secrets, config.provider_secrets_prefix)),
-        hosts: Hosts::new(config.address_policy)?,
+        credentials: Credentials::new(
+            ProviderSecrets::new(secrets, config.provider_secrets_prefix),
+            hosts.clone(),
+        ),
+        hosts,
+        app_tokens: AppTokens::default(),
         clock,
         jitter: |below| fastrand::i64(0..below),
     };

@@ -1,10 +1,9 @@
 //! What an answer of the host means for a status. Pure.
 
+use hosts::PostError;
 use jiff::Timestamp;
 use shared::State;
 use shared::item::{StatusItem, UNKNOWN_COMMIT};
-
-use crate::host::PostError;
 
 /// A key whose host left open whether it took the post is not posted again meanwhile.
 pub const OPEN_ANSWER_MILLIS: i64 = 60_000;
@@ -204,7 +203,7 @@ pub fn cut(text: &str) -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::host::refusal;
+    use hosts::refusal;
     use shared::OrderKey;
     use shared::item::{Desired, Posted, due_shard};
     use shared::message::StatusKey;
@@ -218,10 +217,13 @@ pub(crate) mod tests {
         StatusItem {
             commit7: "5394cb7".into(),
             context: key.sk.clone(),
+            summary: None,
+            failed_expression: None,
             desired: Desired {
                 state: State::Failure,
                 reason: "BuildFailed".into(),
                 description: "build failed".into(),
+                target_url: None,
                 only_clears: false,
                 received_at: None,
             },

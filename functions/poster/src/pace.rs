@@ -1,6 +1,6 @@
 //! How fast a credential may post.
 
-use shared::kinds::HostKind;
+pub use hosts::Pace;
 
 /// A slot no further away is waited for in the function; a later one becomes the due date.
 pub const LONGEST_WAIT_MILLIS: i64 = 3_000;
@@ -17,65 +17,6 @@ const QUIET_MILLIS: i64 = 10 * 60_000;
 
 /// After this time a credential that was slowed has its whole pace again, however slow it was.
 pub const RECOVERED_MILLIS: i64 = QUIET_MILLIS * MOST_DOUBLINGS as i64;
-
-/// A steady pace with some room for bursts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace {
-    /// Milliseconds between two posts in the long run.
-    pub interval_millis: i64,
-    /// Posts that may come at once after a pause.
-    pub burst: i64,
-    /// Whether a post has to be over before the next one begins.
-    pub one_at_a_time: bool,
-}
-
-impl Pace {
-    /// The pace a host advises.
-    pub const fn of(host: HostKind) -> Self {
-        match host {
-            // "Wait at least one second between each request", at most 80 content-generating requests a minute, and
-            // "make requests serially instead of concurrently":
-            // https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api#avoid-concurrent-requests
-            HostKind::GitHub => Self {
-                interval_millis: 1_000,
-                burst: 15,
-                one_at_a_time: true,
-            },
-            // gitlab.com allows 2,000 authenticated API requests a minute and user:
-            // https://docs.gitlab.com/user/gitlab_com/#rate-limits-on-gitlabcom
-            HostKind::GitLab => Self {
-                interval_millis: 100,
-                burst: 50,
-                one_at_a_time: false,
-            },
-            // 1,000 requests an hour and user, a burst included:
-            // https://support.atlassian.com/bitbucket-cloud/docs/api-request-limits/
-            HostKind::Bitbucket => Self {
-                interval_millis: 4_000,
-                burst: 60,
-                one_at_a_time: false,
-            },
-        }
-    }
-
-    /// How far the slots may run ahead of the clock before a post has to wait.
-    pub const fn tolerance_millis(self) -> i64 {
-        self.interval_millis * (self.burst - 1)
-    }
-
-    /// This pace with its interval doubled so many times, and then without bursts.
-    #[must_use]
-    pub const fn slowed(self, doublings: u32) -> Self {
-        if doublings == 0 {
-            return self;
-        }
-        Self {
-            interval_millis: self.interval_millis << doublings,
-            burst: 1,
-            ..self
-        }
-    }
-}
 
 /// How much slower than its host's pace a credential posts, for the host said that it is too fast.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,32 +65,9 @@ mod tests {
     }
 
     #[test]
-    fn no_minute_holds_more_posts_than_a_host_allows() {
-        for (host, allowed) in [(HostKind::GitHub, 80), (HostKind::GitLab, 2_000)] {
-            let pace = Pace::of(host);
-            let posts = pace.burst + 60_000 / pace.interval_millis;
-            assert!(posts <= allowed, "{host}: {posts}");
-        }
-    }
-
-    #[test]
     fn a_busy_credential_is_asked_for_again_within_the_longest_wait() {
         let longest = u64::try_from(LONGEST_WAIT_MILLIS).unwrap();
         assert!(BUSY_WAITS_MILLIS.iter().sum::<u64>() < longest);
-    }
-
-    #[test]
-    fn a_slowed_pace_has_longer_intervals_and_no_bursts() {
-        let pace = Pace::of(HostKind::GitHub);
-        assert_eq!(pace.slowed(0), pace);
-        for (doublings, interval_millis) in [(1, 2_000), (2, 4_000), (4, 16_000)] {
-            let slowed = pace.slowed(doublings);
-            assert_eq!(
-                (slowed.interval_millis, slowed.tolerance_millis()),
-                (interval_millis, 0)
-            );
-            assert!(slowed.one_at_a_time);
-        }
     }
 
     #[test]

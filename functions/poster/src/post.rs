@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hosts::{Access, CommitStatus, Credential, HostKind, PostError, refusal};
 use jiff::{SignedDuration, Timestamp};
 use metrics::SharedString;
 use shared::ErrorChain;
@@ -11,10 +12,10 @@ use shared::metrics::{
     CALLS, CLASS, CREDENTIALS_REFUSED, EVENT_TO_POSTED, HOST, OUTCOME, OUTCOMES, RATE_LIMITS,
 };
 
-use crate::credentials::{Credentials, NoCredential};
-use crate::host::{CommitStatus, Credential, Hosts, PostError, refusal};
+use crate::app_tokens::AppTokens;
+use crate::credentials::{Credentials, Entry, NoEntry};
+use crate::host::Hosts;
 use crate::outcome::{self, Counts, Hold, Record, Retry, SPREAD_MILLIS, backoff};
-use crate::pace::Pace;
 use crate::pacer::{Pacer, Place, Turn};
 use crate::ports::{
     Claim, Claimed, CredentialStore, Limit, Recorded, RuleStore, SecretStore, Sleep, StatusStore, Unavailable,
@@ -24,8 +25,11 @@ use crate::target::{Target, Targets};
 /// How long a claim keeps others away: longer than any invocation, whose timeout must stay below it.
 pub const LEASE_MILLIS: i64 = 150_000;
 
-/// Time to post one status with Flux's timeout of 15 seconds: the wait for its slot, the post, and the writes. With less
-/// left before the deadline none is begun; a Provider that asks for longer gets what is left.
+/// Time beside a post: the wait for its slot, the secret, and the writes.
+const TIME_BESIDE: SignedDuration = SignedDuration::from_secs(10);
+
+/// Time to post one status with Flux's timeout of 15 seconds. With less left before the deadline none is begun; a Provider
+/// that asks for longer gets what is left, and so does a host that takes longer, if that is as much as it may take.
 pub const TIME_FOR_ONE: SignedDuration = SignedDuration::from_secs(25);
 
 /// Time kept for writing down what came of a post.
@@ -55,6 +59,8 @@ pub struct Deps<S, P, W, R, T, C, J> {
     pub credentials: Credentials<T>,
     /// The Git hosts.
     pub hosts: Hosts,
+    /// Tokens of GitHub Apps.
+    pub app_tokens: AppTokens,
     /// The clock.
     pub clock: C,
     /// A random number below its argument.
@@ -160,10 +166,14 @@ where
         target: &Target,
         deadline: Timestamp,
     ) -> Result<Record, Unavailable> {
-        let pace = Pace::of(target.repository.host_kind);
-        let patience = deadline.duration_since((self.clock)()) - TIME_FOR_ONE;
+        let host = target.repository.host_kind;
+        let patience = deadline.duration_since((self.clock)()) - time_for_one(host);
         let patience = Duration::try_from(patience).unwrap_or_default();
-        let Some(mut place) = self.pacer.line_up(&target.credential, pace, patience).await else {
+        let Some(mut place) = self
+            .pacer
+            .line_up(&target.secrets.credential, host.pace(), patience)
+            .await
+        else {
             return Ok(self.not_before((self.clock)().as_millisecond(), None));
         };
         let record = self.post_in_turn(item, target, deadline, &mut place).await;
@@ -180,7 +190,7 @@ where
     ) -> Result<Record, Unavailable> {
         let host = target.repository.host_kind;
         let now = (self.clock)();
-        if now + TIME_FOR_ONE > deadline {
+        if now + time_for_one(host) > deadline {
             // Those before it in line took their time.
             return Ok(self.not_before(now.as_millisecond(), None));
         }
@@ -189,67 +199,59 @@ where
             Ok(turn) => turn,
             Err(later) => return Ok(later),
         };
-        let credential = match self
-            .credentials
-            .get(host, &target.credential, (self.clock)())
-            .await
-        {
-            Ok(Ok(credential)) => credential,
-            Ok(Err(missing)) => return self.refused(target, &missing_text(&missing)).await,
+        let entry = match self.credentials.get(host, &target.secrets, (self.clock)()).await {
+            Ok(Ok(entry)) => entry,
+            Ok(Err(missing)) => return self.not_let_in(item, target, &missing).await,
             Err(error) => {
-                return Ok(Record::Retry(Retry {
-                    due_at: (self.clock)().as_millisecond() + backoff(item.attempts),
-                    open: false,
-                    counts: Counts::Attempt,
-                    claim_until: None,
-                    error: Some(outcome::cut(&ErrorChain(&error).to_string())),
-                }));
+                let error = ErrorChain(&error).to_string();
+                return Ok(Record::Retry(self.after_backoff(item, &error)));
             }
         };
         let status = CommitStatus {
             repository: &target.repository,
             sha: &target.sha,
             context: &item.context,
+            summary: item.summary.as_deref(),
             state: item.desired.state,
             description: &item.desired.description,
-            target_url: None,
+            target_url: item.desired.target_url.as_deref(),
         };
-        let Some(time) = time_for_post(asked(target), turn.ends, (self.clock)()) else {
+        let Some(mut attempt) = self.attempt(&entry, &status, target, turn.ends).await else {
             return Ok(self.not_before((self.clock)().as_millisecond(), None));
         };
-        let mut answer = self.call(&credential, &status, time).await;
-        if let Err(error) = &answer
+        if let Err(error) = &attempt.answer
             && may_be_the_credential(error)
         {
-            // The secret may have been mended since it was read.
-            match self
-                .credentials
-                .read(host, &target.credential, (self.clock)())
-                .await
-            {
-                Ok(Ok(mended)) if !mended.is_same_as(&credential) => {
-                    turn = match self.turn(target, deadline, place).await? {
-                        Ok(turn) => turn,
-                        Err(later) => return Ok(later),
-                    };
-                    let Some(time) = time_for_post(asked(target), turn.ends, (self.clock)()) else {
-                        return Ok(self.not_before((self.clock)().as_millisecond(), None));
-                    };
-                    answer = self.call(&mended, &status, time).await;
-                }
-                Ok(Err(missing)) => return self.refused(target, &missing_text(&missing)).await,
-                Ok(Ok(_)) | Err(_) => {}
+            // The secret may have been mended since it was read, and a token of an App be taken back before it expires.
+            let mended = match self.credentials.read(host, &target.secrets, (self.clock)()).await {
+                Ok(Ok(mended)) => mended,
+                Ok(Err(missing)) => return self.not_let_in(item, target, &missing).await,
+                Err(_) => entry.clone(),
+            };
+            if let Access::GitHubApp(app) = &entry.access {
+                self.app_tokens.forget(app, &target.repository).await;
+            }
+            if attempt.with_kept_token || !mended.is_same_as(&entry) {
+                turn = match self.turn(target, deadline, place).await? {
+                    Ok(turn) => turn,
+                    Err(later) => return Ok(later),
+                };
+                attempt = match self.attempt(&mended, &status, target, turn.ends).await {
+                    Some(attempt) => attempt,
+                    None => return Ok(self.not_before((self.clock)().as_millisecond(), None)),
+                };
             }
         }
+        let answer = attempt.answer;
         match answer {
             Ok(()) => {
                 count_time_to_post(item, (self.clock)());
                 if turn.was_held {
                     let now = (self.clock)().as_millisecond();
                     // The post was taken, whatever becomes of this.
-                    if let Err(error) = self.pacer.store.release(&target.credential, now).await {
+                    if let Err(error) = self.pacer.store.release(&target.secrets.credential, now).await {
                         tracing::warn!(
-                            credential = %target.credential,
+                            credential = %target.secrets.credential,
                             error = %ErrorChain(&error),
                             "past holds of a credential that works are still counted"
                         );
@@ -274,13 +276,67 @@ where
         }
     }
 
+    /// One post, and before it the request for a token if an App needs one; `None` if there is no time for it.
+    async fn attempt(
+        &self,
+        entry: &Entry,
+        status: &CommitStatus<'_>,
+        target: &Target,
+        ends: Timestamp,
+    ) -> Option<Attempt> {
+        let time = time_for_post(asked(target), ends, (self.clock)())?;
+        let app = match &entry.access {
+            Access::Direct(credential) => {
+                return Some(Attempt {
+                    answer: self.call(entry, credential, status, time).await,
+                    with_kept_token: false,
+                });
+            }
+            Access::GitHubApp(app) => app,
+        };
+        let repository = &target.repository;
+        if let Some(kept) = self.app_tokens.get(app, repository, (self.clock)()).await {
+            return Some(Attempt {
+                answer: self.call(entry, &kept, status, time).await,
+                with_kept_token: true,
+            });
+        }
+        let asked_for = self
+            .hosts
+            .installation_token(&entry.way, app, repository, time, &self.clock)
+            .await;
+        let host = repository.authority.clone();
+        let token = match asked_for {
+            Ok(token) => token,
+            Err(error) => {
+                let class = class(&Err(error.clone()));
+                metrics::counter!(CALLS, HOST => host, CLASS => class).increment(1);
+                return Some(Attempt {
+                    answer: Err(error),
+                    with_kept_token: false,
+                });
+            }
+        };
+        metrics::counter!(CALLS, HOST => host, CLASS => "token").increment(1);
+        self.app_tokens.put(app, repository, token.clone()).await;
+        let time = time_for_post(asked(target), ends, (self.clock)())?;
+        Some(Attempt {
+            answer: self.call(entry, &token.credential, status, time).await,
+            with_kept_token: false,
+        })
+    }
+
     async fn call(
         &self,
+        entry: &Entry,
         credential: &Credential,
         status: &CommitStatus<'_>,
         time: Duration,
     ) -> Result<(), PostError> {
-        let answer = self.hosts.post(credential, status, time, &self.clock).await;
+        let answer = self
+            .hosts
+            .post(&entry.way, credential, status, time, &self.clock)
+            .await;
         let (host, class) = (status.repository.authority.clone(), class(&answer));
         metrics::counter!(CALLS, HOST => host, CLASS => class).increment(1);
         answer
@@ -322,10 +378,10 @@ where
         let doublings = self
             .pacer
             .store
-            .hold(&target.credential, limit, &error, now)
+            .hold(&target.secrets.credential, limit, &error, now)
             .await?;
         tracing::warn!(
-            credential = %target.credential,
+            credential = %target.secrets.credential,
             hold.until = %at(limit.until),
             pace.slowed = 1_u32 << doublings,
             error = %error,
@@ -341,9 +397,13 @@ where
     async fn refused(&self, target: &Target, error: &str) -> Result<Record, Unavailable> {
         let error = outcome::cut(error);
         let now = (self.clock)().as_millisecond();
-        let until = self.pacer.store.refuse(&target.credential, &error, now).await?;
+        let until = self
+            .pacer
+            .store
+            .refuse(&target.secrets.credential, &error, now)
+            .await?;
         tracing::error!(
-            credential = %target.credential,
+            credential = %target.secrets.credential,
             hold.until = %at(until),
             error = %error,
             outcome = HELD,
@@ -352,6 +412,37 @@ where
         metrics::counter!(CREDENTIALS_REFUSED).increment(1);
         count(HELD, 1);
         Ok(self.not_before(until, Some(error)))
+    }
+
+    /// What the secrets hold cannot be used. Certificates and proxies are no credential: others may have the same one
+    /// without them, and are not held back.
+    async fn not_let_in(
+        &self,
+        item: &StatusItem,
+        target: &Target,
+        missing: &NoEntry,
+    ) -> Result<Record, Unavailable> {
+        let error = ErrorChain(missing).to_string();
+        if missing.is_about_the_credential() {
+            return self.refused(target, &error).await;
+        }
+        tracing::error!(
+            provider = %item.provider,
+            error = %error,
+            "certificates or proxy cannot be used: set the secret again, it is tried again by itself"
+        );
+        metrics::counter!(CREDENTIALS_REFUSED).increment(1);
+        Ok(Record::Retry(self.after_backoff(item, &error)))
+    }
+
+    fn after_backoff(&self, item: &StatusItem, error: &str) -> Retry {
+        Retry {
+            due_at: (self.clock)().as_millisecond() + backoff(item.attempts),
+            open: false,
+            counts: Counts::Attempt,
+            claim_until: None,
+            error: Some(outcome::cut(error)),
+        }
     }
 
     fn not_before(&self, millis: i64, error: Option<String>) -> Record {
@@ -376,6 +467,19 @@ fn may_be_the_credential(error: &PostError) -> bool {
     }
 }
 
+/// A post, and what it was made with.
+struct Attempt {
+    answer: Result<(), PostError>,
+    /// A token that an App was given before this post.
+    with_kept_token: bool,
+}
+
+/// Time to post one status, with the timeout its host needs.
+fn time_for_one(host: HostKind) -> SignedDuration {
+    let timeout = SignedDuration::from_secs(i64::from(host.timeout_seconds()));
+    (timeout + TIME_BESIDE).max(TIME_FOR_ONE)
+}
+
 /// How long the Provider lets a post take.
 fn asked(target: &Target) -> SignedDuration {
     SignedDuration::from_secs(i64::from(target.timeout_seconds))
@@ -394,10 +498,6 @@ struct BegunTurn {
 fn time_for_post(asked: SignedDuration, ends: Timestamp, now: Timestamp) -> Option<Duration> {
     let time = asked.min(ends.duration_since(now));
     Duration::try_from(time).ok().filter(|time| !time.is_zero())
-}
-
-fn missing_text(missing: &NoCredential) -> String {
-    ErrorChain(missing).to_string()
 }
 
 fn at(millis: i64) -> String {

@@ -1,12 +1,14 @@
 //! Where a status goes now: its rule and Provider as they stand at the time of posting.
 
+use hosts::Repository;
 use jiff::{SignedDuration, Timestamp};
-use shared::item::{StatusItem, secret_name, status_pk};
-use shared::kinds::{ObjectName, Provider, Reference, Scope};
-use shared::{CommitSha, CommitStatusRule, Repository, State};
+use shared::item::{FailedExpression, StatusItem, secret_name, status_pk};
+use shared::kinds::{LocalReference, ObjectName, Provider, Reference, Scope};
+use shared::{CommitSha, CommitStatusRule, State};
 use tokio::sync::Mutex;
 
 use crate::cache::Timed;
+use crate::credentials::SecretNames;
 use crate::outcome::Record;
 use crate::ports::{RuleStore, Stored, Unavailable};
 
@@ -27,14 +29,11 @@ pub struct Target {
     pub repository: Repository,
     /// The commit.
     pub sha: CommitSha,
-    /// Name of the secret below the stack's prefix.
-    pub credential: String,
+    /// Where the credential is, and what tells the way.
+    pub secrets: SecretNames,
     /// Longest time one post may take.
     pub timeout_seconds: u32,
 }
-
-/// Time for one post if the Provider says nothing: Flux's default.
-const DEFAULT_TIMEOUT_SECONDS: u32 = 15;
 
 impl<R: RuleStore> Targets<R> {
     /// Over a store, with nothing cached.
@@ -72,7 +71,17 @@ impl<R: RuleStore> Targets<R> {
             Some(Err(error)) => return parked("invalid-provider", Some(error.0)),
             Some(Ok(found)) => found,
         };
-        let repository = match Repository::parse(provider.spec.kind, &provider.spec.address) {
+        if let Some(failed) = &item.failed_expression {
+            // The event is gone: the next one says what the context is.
+            return match failed.hash == FailedExpression::hash_of(&provider.spec) {
+                true => parked(
+                    "no-context",
+                    Some(format!("spec.commitStatusExpr: {}", failed.error)),
+                ),
+                false => ended("skipped(expression-changed)"),
+            };
+        }
+        let repository = match Repository::of(&provider.spec) {
             Ok(repository) => repository,
             Err(error) => return parked("invalid-provider", Some(error.to_string())),
         };
@@ -85,11 +94,20 @@ impl<R: RuleStore> Targets<R> {
         if provider.spec.suspend {
             return parked("provider-suspended", None);
         }
+        let spec = provider.spec;
+        let secret = |reference: &LocalReference| secret_name(&scope, &name.namespace, &reference.name);
         Ok(Ok(Target {
-            repository,
             sha,
-            credential: secret_name(&scope, &name.namespace, &provider.spec.secret_ref.name),
-            timeout_seconds: provider.spec.timeout_seconds.unwrap_or(DEFAULT_TIMEOUT_SECONDS),
+            timeout_seconds: spec
+                .timeout_seconds
+                .unwrap_or(repository.host_kind.timeout_seconds()),
+            secrets: SecretNames {
+                credential: secret(&spec.secret_ref),
+                certificates: spec.cert_secret_ref.as_ref().map(secret),
+                proxy: spec.proxy_secret_ref.as_ref().map(secret),
+                username: spec.username,
+            },
+            repository,
         }))
     }
 
@@ -217,7 +235,7 @@ mod tests {
         /// `ended why`, `parked why`, or the repository and the credential.
         async fn outcome(&self, item: &StatusItem) -> String {
             match self.target(item).await {
-                Ok(target) => format!("{} with {}", target.repository, target.credential),
+                Ok(target) => format!("{} with {}", target.repository, target.secrets.credential),
                 Err(Record::Ended { reason, .. }) => format!("ended {reason}"),
                 Err(Record::Parked { reason, .. }) => format!("parked {reason}"),
                 Err(other) => panic!("{other:?}"),
@@ -230,7 +248,7 @@ mod tests {
         let target = table().target(&item()).await.unwrap();
         assert_eq!(target.repository.to_string(), "github.com/Acme/Fleet");
         assert_eq!(target.sha.as_str(), "5394cb7f48332b2de7c17dd8b8384bbc84b7e738");
-        assert_eq!(target.credential, "_all/apps/token");
+        assert_eq!(target.secrets.credential, "_all/apps/token");
         assert_eq!(target.timeout_seconds, 15);
 
         let table = table();
@@ -502,7 +520,7 @@ mod tests {
             item.cluster = cluster.into();
             targets.of(&item, Timestamp::UNIX_EPOCH).await.unwrap()
         };
-        assert_eq!(of("prod").await.unwrap().credential, "prod/apps/token");
+        assert_eq!(of("prod").await.unwrap().secrets.credential, "prod/apps/token");
         assert!(of("edge").await.is_err(), "hidden there");
     }
 }

@@ -1,11 +1,10 @@
 //! The name a status has on its commit.
 
-use shared::kinds::HostKind;
+use hosts::HostKind;
 use shared::message::hex_sha256;
 use shared::{CommitStatusRule, InvolvedObject};
 
-/// Longest context every host takes: 255 at GitHub (<https://github.com/runatlantis/atlantis/issues/2506>) and GitLab,
-/// and for the visible name at Bitbucket. Counted in bytes, which is never less than in characters.
+/// Longest context while it is not known for which host it is. Hosts have limits in characters; bytes are never less.
 const LIMIT: usize = 255;
 
 /// Hexadecimal digits of the hash that ends a context which was cut.
@@ -13,30 +12,35 @@ const HASH_DIGITS: usize = 10;
 
 /// The context of an object under a rule: `prefix/kind/name`, without an explicit prefix `cluster/namespace/kind/name`,
 /// so that neither two clusters nor two namespaces overwrite each other.
-pub fn context(rule: &CommitStatusRule, cluster: &str, object: &InvolvedObject) -> String {
+pub fn context(
+    rule: &CommitStatusRule,
+    cluster: &str,
+    object: &InvolvedObject,
+    host: Option<HostKind>,
+) -> String {
     let name = format!("{}/{}", object.kind.to_lowercase(), object.name.to_lowercase());
-    let whole = match rule.spec.prefix.as_deref() {
-        Some("") => name,
-        Some(prefix) => format!("{prefix}/{name}"),
-        None => format!("{cluster}/{}/{name}", object.namespace),
-    };
-    cut(whole)
-}
-
-/// The context as the host compares it: GitHub without case.
-pub fn context_key(host: Option<HostKind>, context: &str) -> String {
-    match host {
-        Some(HostKind::GitHub) => context.to_lowercase(),
-        Some(HostKind::GitLab | HostKind::Bitbucket) | None => context.to_owned(),
+    match rule.spec.prefix.as_deref() {
+        Some(prefix) => with_prefix(Some(prefix), &name, host),
+        None => cut(&format!("{cluster}/{}/{name}", object.namespace), host),
     }
 }
 
-fn cut(whole: String) -> String {
-    if whole.len() <= LIMIT {
-        return whole;
+/// A context with the prefix a rule sets, if it sets one.
+pub fn with_prefix(prefix: Option<&str>, context: &str, host: Option<HostKind>) -> String {
+    match prefix {
+        None | Some("") => cut(context, host),
+        Some(prefix) => cut(&format!("{prefix}/{context}"), host),
     }
-    let hash = hex_sha256(&[&whole]);
-    let mut end = LIMIT - HASH_DIGITS - 1;
+}
+
+/// No longer than the host takes, ending in a hash of the whole if it was.
+pub fn cut(whole: &str, host: Option<HostKind>) -> String {
+    let limit = host.map_or(LIMIT, HostKind::max_context_chars);
+    if whole.len() <= limit {
+        return whole.to_owned();
+    }
+    let hash = hex_sha256(&[whole]);
+    let mut end = limit - HASH_DIGITS - 1;
     while !whole.is_char_boundary(end) {
         end -= 1;
     }
@@ -60,7 +64,7 @@ mod tests {
         for (prefix, expected) in cases {
             let mut rule = rule();
             rule.spec.prefix = prefix.map(str::to_owned);
-            assert_eq!(context(&rule, "prod-eu-1", &object()), expected);
+            assert_eq!(context(&rule, "prod-eu-1", &object(), None), expected);
         }
     }
 
@@ -72,26 +76,26 @@ mod tests {
         let mut object = object();
         object.kind = "HelmRelease".into();
         object.name = "PodInfo".into();
-        assert_eq!(context(&rule, "c", &object), "DEV/helmrelease/podinfo");
+        assert_eq!(context(&rule, "c", &object, None), "DEV/helmrelease/podinfo");
     }
 
     #[test]
     fn two_long_contexts_stay_apart_when_cut() {
-        let long = |last: &str| cut(format!("{}{last}", "x".repeat(300)));
+        let long = |last: &str| cut(&format!("{}{last}", "x".repeat(300)), None);
         assert_eq!(long("a").len(), LIMIT);
         assert_ne!(long("a"), long("b"));
     }
 
     #[test]
-    fn github_compares_without_case() {
-        assert_eq!(context_key(Some(HostKind::GitHub), "DEV/x"), "dev/x");
-        assert_eq!(context_key(Some(HostKind::GitLab), "DEV/x"), "DEV/x");
+    fn a_host_with_a_lower_limit_gets_less() {
+        let cut = cut(&"x".repeat(200), Some(HostKind::AzureDevOps));
+        assert_eq!(cut.len(), 128);
     }
 
     proptest! {
         #[test]
         fn never_longer_than_the_limit(whole in "\\PC{0,400}") {
-            let cut = cut(whole.clone());
+            let cut = cut(&whole, None);
             prop_assert!(cut.len() <= LIMIT);
             prop_assert!(whole.len() > LIMIT || cut == whole);
         }

@@ -1,5 +1,6 @@
 //! What a rule makes of an event. Pure: no table, no clock.
 
+use expressions::{Mistake, Template};
 use regex::Regex;
 use shared::event::Severity;
 use shared::kinds::{ANY_NAME, EventSeverity, KUSTOMIZATION};
@@ -21,16 +22,42 @@ const SUCCESS_SUFFIX: &str = "Succeeded";
 pub struct CompiledRule {
     /// The rule.
     pub rule: CommitStatusRule,
+    /// `targetUrl`.
+    pub target_url: Option<Template>,
+    /// `description`.
+    pub description: Option<Template>,
     inclusion: Vec<Regex>,
     exclusion: Vec<Regex>,
 }
 
+/// An expression of a rule that does not compile.
+#[derive(Debug, thiserror::Error)]
+pub enum RuleError {
+    /// In the inclusion or exclusion list.
+    #[error(transparent)]
+    Pattern(#[from] regex::Error),
+    /// In a template.
+    #[error("{field}: {mistake}")]
+    Template {
+        /// Which.
+        field: &'static str,
+        /// What is wrong with it.
+        mistake: Mistake,
+    },
+}
+
 impl CompiledRule {
-    /// Compiles the inclusion and exclusion lists.
+    /// Compiles the inclusion and exclusion lists, and the templates.
     ///
     /// # Errors
     /// The first expression that does not compile.
-    pub fn compile(rule: CommitStatusRule) -> Result<Self, regex::Error> {
+    pub fn compile(rule: CommitStatusRule) -> Result<Self, RuleError> {
+        let template = |field, text: &Option<String>| {
+            text.as_deref()
+                .map(Template::compile)
+                .transpose()
+                .map_err(|mistake| RuleError::Template { field, mistake })
+        };
         let compile = |list: &[String]| {
             list.iter()
                 .map(|expression| Regex::new(expression))
@@ -39,6 +66,8 @@ impl CompiledRule {
         Ok(Self {
             inclusion: compile(&rule.spec.inclusion_list)?,
             exclusion: compile(&rule.spec.exclusion_list)?,
+            target_url: template("spec.targetUrl", &rule.spec.target_url)?,
+            description: template("spec.description", &rule.spec.description)?,
             rule,
         })
     }
@@ -186,6 +215,8 @@ pub(crate) mod tests {
                 report_progress: true,
                 trust_commit_annotation: false,
                 on_superseded: Default::default(),
+                target_url: None,
+                description: None,
             },
         }
     }
@@ -221,6 +252,7 @@ pub(crate) mod tests {
                 ("revision", &format!("main@sha1:{SHA}")),
             ]),
             reporting_controller: "kustomize-controller".into(),
+            reporting_instance: String::new(),
         }
     }
 

@@ -4,19 +4,18 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use metrics::SharedString;
-use shared::item::{Desired, NO_PROVIDER, StatusItem, due_shard, secret_name, status_pk};
-use shared::kinds::{EventSeverity, ObjectName, OnSuperseded, Provider, Reference, Scope};
+use shared::item::{Desired, StatusItem};
+use shared::kinds::{EventSeverity, OnSuperseded, Reference};
 use shared::message::{EventMessage, PostHint, StatusKey};
 use shared::metrics::{COLLISIONS, FAILURES, FUNCTION, OUTCOME, VERDICTS};
 use shared::order::instant;
-use shared::{ErrorChain, OrderKey, Rank, Repository, State};
+use shared::{ErrorChain, OrderKey, Rank, State};
 
-use crate::context::{context, context_key};
 use crate::decide::{Hint, Incoming};
-use crate::description::describe;
-use crate::evaluate::{CompiledRule, Wanted, evaluate};
-use crate::lookup::{Candidate, FoundProvider, Lookup};
-use crate::ports::{HintQueue, RuleStore, StatusStore, Unavailable, Unreadable};
+use crate::draft::{Draft, Subject, draft};
+use crate::evaluate::{CompiledRule, evaluate};
+use crate::lookup::{Candidate, Lookup};
+use crate::ports::{HintQueue, RuleStore, StatusStore, Unavailable};
 use crate::verdict::{SkipReason, Verdict};
 
 /// Time one message may need at worst; with less left before the deadline no further one is begun.
@@ -156,9 +155,8 @@ where
     C: Fn() -> Timestamp,
 {
     let reference = &candidate.reference;
-    let readable = candidate.rule.as_ref().map_err(Clone::clone);
-    let (compiled, target) = match readable.and_then(|compiled| Ok((compiled, target(candidate)?))) {
-        Ok(both) => both,
+    let subject = match Subject::of(candidate) {
+        Ok(subject) => subject,
         Err(unreadable) => {
             tracing::error!(
                 rule = %reference,
@@ -174,6 +172,7 @@ where
             return Ok(());
         }
     };
+    let compiled = subject.rule;
     let wanted = match evaluate(compiled, &message.event) {
         Ok(wanted) => wanted,
         Err(reason) => {
@@ -181,12 +180,27 @@ where
             return Ok(());
         }
     };
-    let (mut draft, mut incoming) = draft(message, reference, compiled, &target, &wanted);
+    let Draft {
+        item: mut draft,
+        mut incoming,
+        left_out,
+    } = draft(message, reference, &subject, &wanted);
+    for failure in left_out {
+        tracing::warn!(
+            event.id = %message.id,
+            event.cluster = %message.cluster,
+            rule = %reference,
+            field = failure.field,
+            error = %failure.error,
+            "left out of the status"
+        );
+    }
     let millis = now.as_millisecond();
     let written = match deps.statuses.apply_known(&draft, &incoming, millis).await? {
         Some(written) => written,
         None => {
-            if closes_superseded(compiled) {
+            // One that cannot be posted closes nothing, and nothing comes of closing it.
+            if closes_superseded(compiled) && draft.failed_expression.is_none() {
                 supersede(deps, message, &mut draft, &mut incoming, millis).await?;
             }
             deps.statuses.create(&draft, &incoming, millis).await?
@@ -244,6 +258,7 @@ where
             state: State::Superseded,
             reason: event.reason.clone(),
             description: format!("superseded by {}", by.get(..SHORT_SHA).unwrap_or(by)),
+            target_url: None,
             only_clears: false,
             received_at: Some(message.received_at.as_millisecond()),
         },
@@ -295,110 +310,6 @@ async fn hint<R, S, H: HintQueue, C>(deps: &Deps<R, S, H, C>, key: &StatusKey, r
             "hint not sent, the sweeper sends it within two minutes"
         );
     }
-}
-
-/// Where a status goes.
-struct Target<'a> {
-    /// `None` if there is no Provider: the status is parked under a key of its own.
-    repository: Option<Repository>,
-    provider: Option<(&'a Scope, &'a Provider)>,
-}
-
-fn target(candidate: &Candidate) -> Result<Target<'_>, Unreadable> {
-    match &candidate.provider {
-        None => Ok(Target {
-            repository: None,
-            provider: None,
-        }),
-        Some(FoundProvider { scope, provider }) => {
-            let provider = provider.as_ref().map_err(Clone::clone)?;
-            let repository = Repository::parse(provider.spec.kind, &provider.spec.address)
-                .map_err(|error| Unreadable(format!("spec.address of Provider: {error}")))?;
-            Ok(Target {
-                repository: Some(repository),
-                provider: Some((scope, provider)),
-            })
-        }
-    }
-}
-
-/// The status as it would be created, and what the event says about it.
-fn draft(
-    message: &EventMessage,
-    reference: &Reference,
-    compiled: &CompiledRule,
-    target: &Target<'_>,
-    wanted: &Wanted,
-) -> (StatusItem, Incoming) {
-    let event = &message.event;
-    let object = &event.involved_object;
-    let rule = &compiled.rule;
-    let provider_name = ObjectName::new(&rule.metadata.namespace, &rule.spec.provider_ref.name);
-    let context = context(rule, &message.cluster, object);
-    let repository_key = match &target.repository {
-        Some(repository) => repository.key(),
-        None => format!("{NO_PROVIDER}/{}/{provider_name}", message.cluster),
-    };
-    let key = StatusKey {
-        pk: status_pk(&repository_key, &wanted.sha),
-        sk: context_key(
-            target.repository.as_ref().map(|repository| repository.host_kind),
-            &context,
-        ),
-    };
-    let incoming = Incoming {
-        order_key: OrderKey::new(
-            wanted.state.into(),
-            event.timestamp,
-            &object.resource_version,
-            wanted.state,
-            &message.id,
-        ),
-        event_id: message.id.clone(),
-        desired: Desired {
-            state: wanted.state,
-            reason: event.reason.clone(),
-            description: describe(&event.reason),
-            only_clears: wanted.only_clears,
-            received_at: Some(message.received_at.as_millisecond()),
-        },
-    };
-    let item = StatusItem {
-        commit7: wanted.sha.short().to_owned(),
-        context,
-        desired: incoming.desired.clone(),
-        posted: None,
-        order_key: incoming.order_key.clone(),
-        event_id: incoming.event_id.clone(),
-        rev: 1,
-        unsure: false,
-        claims: 0,
-        claim_until: None,
-        due: Some(due_shard(&key)),
-        due_at: None,
-        parked: None,
-        ended: None,
-        attempts: 0,
-        unknown_commits: 0,
-        settled: 0,
-        posts: 0,
-        last_error: None,
-        rule: reference.clone(),
-        credential: target.provider.map_or_else(String::new, |(scope, provider)| {
-            secret_name(
-                scope,
-                &provider.metadata.namespace,
-                &provider.spec.secret_ref.name,
-            )
-        }),
-        provider: provider_name,
-        cluster: message.cluster.clone(),
-        object: format!("{}/{}/{}", object.kind, object.namespace, object.name),
-        rival: None,
-        expires_at: None,
-        key,
-    };
-    (item, incoming)
 }
 
 /// A message that comes back, or is none of ours.
@@ -502,9 +413,10 @@ fn log_no_rule(message: &EventMessage) {
 mod tests {
     use super::*;
     use crate::evaluate::tests::{SHA, object, rule, succeeded};
-    use crate::ports::{FoundRule, Newest, Written};
+    use crate::ports::{FoundRule, Newest, Unreadable, Written};
     use emf::recorded::Recorded;
-    use shared::item::ClusterItem;
+    use shared::item::{ClusterItem, due_shard};
+    use shared::kinds::{ObjectName, Provider, Scope};
     use shared::message::QueueMessage;
     use shared::{Event, InvolvedObject, State};
     use std::collections::HashMap;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use expressions::Expression;
 use jiff::{SignedDuration, Timestamp};
 use shared::kinds::{ObjectName, Provider, Reference, Scope};
 use shared::{InvolvedObject, item::ClusterItem};
@@ -33,8 +34,35 @@ pub struct Candidate {
 pub struct FoundProvider {
     /// For which clusters it was applied.
     pub scope: Scope,
+    /// The Provider; unreadable if the stored item is damaged or its expression does not compile.
+    pub provider: Result<CompiledProvider, Unreadable>,
+}
+
+/// A Provider with its expression compiled once.
+#[derive(Debug, Clone)]
+pub struct CompiledProvider {
     /// The Provider.
-    pub provider: Result<Provider, Unreadable>,
+    pub provider: Provider,
+    /// `commitStatusExpr`.
+    pub expression: Option<Expression>,
+}
+
+impl CompiledProvider {
+    /// Compiles the expression.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn compile(provider: Provider) -> Result<Self, Unreadable> {
+        let expression = provider
+            .spec
+            .commit_status_expr
+            .as_deref()
+            .map(Expression::compile);
+        let expression = expression
+            .transpose()
+            .map_err(|mistake| Unreadable(format!("spec.commitStatusExpr of Provider: {mistake}")))?;
+        Ok(Self { provider, expression })
+    }
 }
 
 /// Cluster, kind, namespace and name.
@@ -168,15 +196,14 @@ impl<S: RuleStore> Lookup<S> {
             self.store.provider(&own_scope, name),
             self.store.provider(&Scope::AllClusters, name),
         )?;
-        let own = own.map(|provider| FoundProvider {
-            scope: own_scope,
-            provider,
-        });
-        Ok(own.or_else(|| {
-            all.map(|provider| FoundProvider {
-                scope: Scope::AllClusters,
-                provider,
-            })
+        let found = match (own, all) {
+            (Some(own), _) => Some((own_scope, own)),
+            (None, Some(all)) => Some((Scope::AllClusters, all)),
+            (None, None) => None,
+        };
+        Ok(found.map(|(scope, provider)| FoundProvider {
+            scope,
+            provider: provider.and_then(CompiledProvider::compile),
         }))
     }
 }

@@ -12,12 +12,12 @@ use anyhow::{Context, bail, ensure};
 use cli::secrets::{SecretStore, provider_secret_name, root_key_name};
 use cli::store::Store;
 use cli::yaml::{Source, validate};
+use hosts::{HostKind, Repository};
 use intake::keys::{RootKey, derive_cluster_key};
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use secrecy::{ExposeSecret, SecretString};
 use shared::item::StatusItem;
-use shared::kinds::HostKind;
-use shared::{CommitSha, Repository, Scope};
+use shared::{CommitSha, Scope};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -238,7 +238,7 @@ impl<'a> Demo<'a> {
                 (Some(stand_in), host)
             }
         };
-        let repository = Repository::parse(HostKind::GitHub, &host.repository)
+        let repository = Repository::parse(HostKind::GitHub, &host.repository, false)
             .with_context(|| format!("cannot post to `{}`", host.repository))?;
 
         screen.title("The service")?;

@@ -212,8 +212,9 @@ fn spawn_poster(
             Timer,
         ),
         targets: poster::target::Targets::new(RulesTable::new(dynamodb.clone(), rules_table(STACK))),
-        credentials: poster::credentials::Credentials::new(secrets),
+        credentials: poster::credentials::Credentials::new(secrets, hosts.clone()),
         hosts,
+        app_tokens: poster::app_tokens::AppTokens::default(),
         clock,
         jitter,
     });

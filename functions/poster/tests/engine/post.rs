@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use hosts::HostKind;
 use jiff::Timestamp;
 use poster::adapters::CredentialsTable;
 use poster::handler::handle;
@@ -10,7 +11,6 @@ use poster::pace::Pace;
 use poster::ports::{CredentialStore, Lease, Limit, Slot, Unavailable};
 use poster::post::LEASE_MILLIS;
 use serde_json::{Value, json};
-use shared::HostKind;
 use shared::State::{Failure, Pending, Success};
 use shared::item::{StatusItem, due_shard, parked_shard};
 use shared::message::{PostHint, StatusKey};
@@ -479,7 +479,7 @@ async fn a_credential_that_is_free_again_soon_is_waited_for() {
         millis: 600,
         ours: None,
     };
-    let pace = Pace::of(HostKind::GitHub);
+    let pace = HostKind::GitHub.pace();
     let store = &deps.pacer.store;
     store.reserve(CREDENTIAL, pace, Some(lease), NOW).await.unwrap();
 
@@ -652,7 +652,7 @@ async fn p14_what_is_slow_or_held_does_not_slow_other_credentials_of_the_batch()
 async fn a_slot_too_far_away_becomes_the_due_date() {
     let world = World::new().await;
     let deps = world.deps();
-    let pace = Pace::of(HostKind::GitHub);
+    let pace = HostKind::GitHub.pace();
     let mut held_up = None;
     for n in 0..19 {
         let item = world.due(&format!("dev/{n}"), Success);

@@ -13,6 +13,7 @@ use cli::store::{create_tables, rules_table, statuses_table};
 use dynoxide::Database;
 use jiff::Timestamp;
 use poster::adapters::{CredentialsTable, RulesTable, StatusesTable};
+use poster::app_tokens::AppTokens;
 use poster::credentials::Credentials;
 use poster::host::Hosts;
 use poster::pacer::Pacer;
@@ -197,14 +198,16 @@ impl World {
     }
 
     pub(crate) fn deps_with<P: CredentialStore>(&self, pacer: P, statuses: &str, rules: &str) -> TestDeps<P> {
+        let hosts = Hosts::new("127.0.0.0/8".parse().unwrap()).unwrap();
         let client = || self.client.clone();
         let now = Arc::clone(&self.now);
         Deps {
             statuses: StatusesTable::new(client(), statuses.into()),
             pacer: Pacer::new(pacer, Sleeper(Arc::clone(&self.now))),
             targets: Targets::new(RulesTable::new(client(), rules.into())),
-            credentials: Credentials::new(self.secrets.clone()),
-            hosts: Hosts::new("127.0.0.0/8".parse().unwrap()).unwrap(),
+            credentials: Credentials::new(self.secrets.clone(), hosts.clone()),
+            hosts,
+            app_tokens: AppTokens::default(),
             clock: Box::new(move || Timestamp::from_millisecond(now.load(Ordering::SeqCst)).unwrap()),
             jitter: |_| JITTER,
         }
@@ -479,10 +482,13 @@ pub(crate) fn due(key: &StatusKey, state: State) -> StatusItem {
         key: key.clone(),
         commit7: SHA[..7].into(),
         context: key.sk.clone(),
+        summary: None,
+        failed_expression: None,
         desired: Desired {
             state,
             reason: reason(state).into(),
             description: "in words".into(),
+            target_url: None,
             only_clears: false,
             received_at: None,
         },

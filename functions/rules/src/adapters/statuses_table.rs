@@ -142,9 +142,13 @@ impl StatusesTable {
             "SET #order_key = :order_key, #event_id = :event_id, #desired = :desired, #rev = :rev, \
              #due = :due, #due_at = :due_at, #context = :context, #rule = :rule, #provider = :provider, \
              #credential = :credential, #cluster = :cluster, #object = :object, \
-             #attempts = :zero, #claims = :zero{} \
+             #attempts = :zero, #claims = :zero{}{} \
              REMOVE #parked, #ended, #expires_at, #last_error, #unknown_commits",
-            if rival.is_some() { ", #rival = :rival" } else { "" }
+            if rival.is_some() { ", #rival = :rival" } else { "" },
+            match draft.failed_expression {
+                Some(_) => ", #failed_expression = :failed_expression",
+                None => "",
+            }
         );
         let desired = serde_dynamo::to_attribute_value(&incoming.desired)
             .map_err(Unavailable::to("write a desired status as an item"))?;
@@ -167,6 +171,11 @@ impl StatusesTable {
             .expression_attribute_values(":zero", number(0));
         if let Some(rival) = rival {
             builder = builder.expression_attribute_values(":rival", text(&rival));
+        }
+        if let Some(failed) = &draft.failed_expression {
+            let failed = serde_dynamo::to_attribute_value(failed)
+                .map_err(Unavailable::to("write a desired status as an item"))?;
+            builder = builder.expression_attribute_values(":failed_expression", failed);
         }
         self.send(builder).await
     }

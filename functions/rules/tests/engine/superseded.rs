@@ -40,6 +40,7 @@ fn incoming(second: u32, state: State) -> Incoming {
             state,
             reason: "Progressing".into(),
             description: "superseded by 5394cb7".into(),
+            target_url: None,
             only_clears: false,
             received_at: None,
         },

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
+use hosts::{Certificates, HostKind, Proxy};
 use jiff::Timestamp;
 use secrecy::SecretString;
 use shared::item::secret_name;
@@ -20,22 +21,38 @@ use crate::secrets::{SecretStore, provider_secret_name};
 use crate::store::Store;
 use crate::yaml::nearest_of;
 
-/// Keys of a secret that this release reads.
-const KEYS: [&str; 3] = ["token", "username", "password"];
-
-/// Keys that Flux's Git providers read besides. Written, they would change nothing, and nobody would say so.
-const FLUX_KEYS: [&str; 11] = [
-    "address",
-    "headers",
-    "proxy",
+/// Keys of the secrets a Provider can name, as in Flux: of `secretRef`, of `certSecretRef`, and of `proxySecretRef`.
+const KEYS: [&str; 15] = [
+    "token",
+    "username",
+    "password",
+    "githubAppID",
+    "githubAppPrivateKey",
+    "githubAppInstallationID",
+    "githubAppInstallationOwner",
+    "githubAppBaseURL",
     "ca.crt",
     "tls.crt",
     "tls.key",
-    "githubAppID",
-    "githubAppInstallationID",
-    "githubAppInstallationOwner",
-    "githubAppPrivateKey",
-    "githubAppBaseURL",
+    "caFile",
+    "certFile",
+    "keyFile",
+    ADDRESS,
+];
+
+/// Where a proxy is.
+const ADDRESS: &str = "address";
+
+/// Keys that Flux's Git providers read besides, and why they would change nothing here.
+const REFUSED_KEYS: [(&str, &str); 2] = [
+    (
+        "headers",
+        "no other headers are sent to a Git host than those its API asks for",
+    ),
+    (
+        "proxy",
+        "put the address of a proxy into the key `address` of a secret of its own, and name that in `proxySecretRef`",
+    ),
 ];
 
 /// Why `--from-literal` is refused; the value that came with it is not repeated.
@@ -48,10 +65,11 @@ pub type Prompt<'a> = &'a mut dyn FnMut(&str) -> io::Result<String>;
 /// What to do with secrets.
 #[derive(Debug, Subcommand)]
 pub enum SecretCommand {
-    /// Write the secret a Provider names in `secretRef`; a secret that exists is replaced as a whole
+    /// Write a secret a Provider names in `secretRef`, `certSecretRef` or `proxySecretRef`; a secret that exists is replaced as a whole
     #[command(
         after_help = "Examples:\n  commitstatus secret set github-token -n flux-system --all-clusters --key token\n  \
-                            commitstatus secret set gitlab-token -n apps --cluster dev --from-file token=token.txt"
+                            commitstatus secret set gitlab-token -n apps --cluster dev --from-file token=token.txt\n  \
+                            commitstatus secret set acme-ca -n apps --cluster dev --from-file ca.crt=ca.pem"
     )]
     Set(SetArgs),
 }
@@ -110,6 +128,7 @@ pub async fn run(
         keys.join(", ")
     );
     let json = SecretString::from(serde_json::to_string(&values)?);
+    check(&values, &json)?;
     secrets.put(&name, &json).await?;
     writeln!(terminal.out, "secret/{summary}")?;
     held::release(
@@ -119,6 +138,28 @@ pub async fn run(
         terminal,
     )
     .await
+}
+
+/// Looks at what can be wrong whatever Provider it is for.
+fn check(values: &BTreeMap<String, String>, json: &SecretString) -> anyhow::Result<()> {
+    let has = |begin: &str| values.keys().any(|key| key.starts_with(begin));
+    let has_credential = has("token") || has("githubApp");
+    if has(ADDRESS) && has_credential {
+        bail!(
+            "`address` is the key of a proxy's secret; the address of a repository is not read from the secret but from \
+             `spec.address` of the Provider. Nothing was written"
+        );
+    }
+    if has(ADDRESS) {
+        Proxy::from_secret(json).context("nothing was written")?;
+    }
+    if has("githubApp") && !has("token") {
+        HostKind::GitHub
+            .access(json, None)
+            .context("nothing was written")?;
+    }
+    Certificates::beside_credential(json).context("nothing was written")?;
+    Ok(())
 }
 
 fn read(
@@ -135,11 +176,8 @@ fn read(
             // What follows is likely the value.
             bail!("a key holds no `=`; {WHY_NO_LITERAL}");
         }
-        if FLUX_KEYS.contains(&key) {
-            bail!(
-                "`{key}` is not read by this release yet; it reads {}",
-                KEYS.join(", ")
-            );
+        if let Some((_, why)) = REFUSED_KEYS.iter().find(|(refused, _)| *refused == key) {
+            bail!("`{key}` is not read here: {why}");
         }
         if !KEYS.contains(&key) {
             bail!(

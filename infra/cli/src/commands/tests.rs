@@ -194,7 +194,7 @@ async fn one_wrong_document_applies_nothing() {
     let error = operator.says("apply -f - --all-clusters", &wrong).await.error();
     insta::assert_snapshot!(error, @r"
     1 mistake in the files, so nothing was done; correct what follows and run the command again
-    stdin:25:3: spec.prefx: unknown field; did you mean `prefix`? expected one of providerRef, eventSeverity, trustCommitAnnotation, eventSources, prefix, inclusionList, exclusionList, suspend, summary, eventMetadata, reportProgress, onSuperseded
+    stdin:25:3: spec.prefx: unknown field; did you mean `prefix`? expected one of providerRef, eventSeverity, trustCommitAnnotation, eventSources, prefix, inclusionList, exclusionList, suspend, summary, eventMetadata, reportProgress, onSuperseded, targetUrl, description
     ");
     let said = operator.says("get commitstatuses", "").await.ok();
     assert_eq!((said.out.as_str(), said.err.as_str()), ("", "nothing applied\n"));
@@ -581,7 +581,23 @@ async fn secret_set_refuses_without_repeating_the_value() {
         (
             "--from-stdin githubAppPrivateKey",
             "ghp_1",
-            "`githubAppPrivateKey` is not read by this release yet",
+            "nothing was written: the secret has no `githubAppID`; expected the number of the GitHub App",
+        ),
+        (
+            "--from-stdin ca.crt",
+            "ghp_1",
+            "nothing was written: `ca.crt` in the secret is not a certificate in PEM form",
+        ),
+        (
+            "--from-stdin address",
+            "ghp_1",
+            "nothing was written: `address` in the secret is no proxy's; expected http://, https:// or socks5://, and the \
+             host and port",
+        ),
+        (
+            "--from-stdin headers",
+            "ghp_1",
+            "`headers` is not read here: no other headers are sent to a Git host than those its API asks for",
         ),
         ("--from-stdin token", "\n", "the value of `token` is empty"),
         (

@@ -106,6 +106,7 @@ impl Store {
             state: State::Superseded,
             reason: status.desired.reason.clone(),
             description: RULE_DELETED.to_owned(),
+            target_url: None,
             only_clears: false,
             received_at: None,
         };

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use expressions::Template;
+use hosts::target_url;
 use regex::Regex;
 use shared::kinds::{
     ANY_NAME, CommitStatusSpec, EventSeverity, EventSource, KUSTOMIZATION, LocalReference, OnSuperseded,
@@ -31,7 +33,8 @@ const MAX_SUMMARY: usize = 255;
 const MAX_PREFIX: usize = 200;
 /// Metadata that names the commit; a rule must not.
 const COMMIT_METADATA: [&str; 3] = ["commit", "revision", "originRevision"];
-const NOT_READ_YET: &str = "accepted, but nothing reads it yet in this release";
+/// Longer ones are cut at most hosts, and none is needed to say what a cluster made of a commit.
+const MAX_DESCRIPTION: usize = 255;
 
 pub(super) fn decode(spec: &Field<'_>, findings: &mut Findings<'_>) -> Option<CommitStatusSpec> {
     let mut fields = spec.mapping(findings)?;
@@ -60,6 +63,14 @@ pub(super) fn decode(spec: &Field<'_>, findings: &mut Findings<'_>) -> Option<Co
     let report_progress = boolean_or(fields.optional("reportProgress"), true, findings);
     let on_superseded = fields.optional("onSuperseded");
     let on_superseded = on_superseded.map_or(Some(OnSuperseded::Close), |field| superseded(&field, findings));
+    let target_url = match fields.optional("targetUrl") {
+        None => Some(None),
+        Some(field) => url_template(&field, findings).map(Some),
+    };
+    let description = match fields.optional("description") {
+        None => Some(None),
+        Some(field) => description(&field, findings).map(Some),
+    };
     fields.finish(findings);
 
     Some(CommitStatusSpec {
@@ -75,6 +86,8 @@ pub(super) fn decode(spec: &Field<'_>, findings: &mut Findings<'_>) -> Option<Co
         report_progress: report_progress?,
         trust_commit_annotation: trust_commit_annotation?,
         on_superseded: on_superseded?,
+        target_url: target_url?,
+        description: description?,
     })
 }
 
@@ -302,8 +315,50 @@ fn summary(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<String> {
         );
         return None;
     }
-    field.note(findings, NOT_READ_YET);
     Some(summary.to_owned())
+}
+
+fn template(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<Template> {
+    match Template::compile(field.string(findings)?) {
+        Ok(template) => Some(template),
+        Err(mistake) => {
+            field.mistake(findings, mistake.to_string());
+            None
+        }
+    }
+}
+
+fn url_template(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<String> {
+    let template = template(field, findings)?;
+    let prefix = template.literal_prefix().trim_start();
+    // What comes from the event may be all of it, or the rest.
+    let begins_right = prefix.is_empty() && !template.is_constant()
+        || ["https://", "http://"]
+            .iter()
+            .any(|scheme| prefix.starts_with(scheme));
+    if !begins_right || template.is_constant() && target_url(template.text()).is_none() {
+        field.mistake(
+            findings,
+            "no address a click can lead to; expected https://HOST/PATH, with `${…}` where it depends on the event",
+        );
+        return None;
+    }
+    Some(template.text().to_owned())
+}
+
+fn description(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<String> {
+    let template = template(field, findings)?;
+    let text = template.text();
+    let length = text.chars().count();
+    let problem = if text.trim().is_empty() {
+        "empty; leave it out for Flux's reason in words".to_owned()
+    } else if template.is_constant() && length > MAX_DESCRIPTION {
+        format!("{length} characters; expected at most {MAX_DESCRIPTION}")
+    } else {
+        return Some(text.to_owned());
+    };
+    field.mistake(findings, problem);
+    None
 }
 
 fn event_metadata(field: &Field<'_>, findings: &mut Findings<'_>) -> BTreeMap<String, String> {
@@ -317,9 +372,6 @@ fn event_metadata(field: &Field<'_>, findings: &mut Findings<'_>) -> BTreeMap<St
             continue;
         }
         metadata.insert(key.name.clone(), value.to_owned());
-    }
-    if !metadata.is_empty() {
-        field.note(findings, NOT_READ_YET);
     }
     metadata
 }

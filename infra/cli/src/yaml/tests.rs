@@ -1,5 +1,4 @@
 use super::*;
-use shared::HostKind;
 use shared::kinds::EventSeverity;
 
 /// The example of the RFC, unchanged.
@@ -102,7 +101,7 @@ fn a_provider_applies_in_every_version_of_flux() {
         let Object::Provider(provider) = &validated.documents[0].object else {
             panic!("{validated:?}");
         };
-        assert_eq!(provider.spec.kind, HostKind::GitHub);
+        assert_eq!(provider.spec.kind, "github");
         assert_eq!(provider.spec.timeout_seconds, None);
     }
     let validated = valid(&provider_with("timeout: 1m"));
@@ -120,7 +119,7 @@ fn a_finding_is_one_line_whatever_a_key_is_called() {
         [concat!(
             r"a.yaml:9:3: spec.a\nb\u{1b}[31m\u{9b}: unknown field; expected one of providerRef, eventSeverity, ",
             "trustCommitAnnotation, eventSources, prefix, inclusionList, exclusionList, suspend, summary, ",
-            "eventMetadata, reportProgress, onSuperseded"
+            "eventMetadata, reportProgress, onSuperseded, targetUrl, description"
         )]
     );
 }
@@ -226,7 +225,7 @@ fn each_impossible_value_of_a_rule_says_what_was_expected() {
             "suspended: true",
             "a.yaml:9:3: spec.suspended: unknown field; did you mean `suspend`? expected one of \
           providerRef, eventSeverity, trustCommitAnnotation, eventSources, prefix, inclusionList, exclusionList, \
-          suspend, summary, eventMetadata, reportProgress, onSuperseded",
+          suspend, summary, eventMetadata, reportProgress, onSuperseded, targetUrl, description",
         ),
         (
             "suspend: true\nsuspend: false",
@@ -316,19 +315,15 @@ fn each_impossible_value_of_a_provider_says_what_was_expected() {
     let cases = [
         (
             "type: github",
-            "type: gitea",
-            "a.yaml:7:9: spec.type: not supported by this release yet (supported: github, gitlab, bitbucket)",
-        ),
-        (
-            "type: github",
             "type: slack",
-            "a.yaml:7:9: spec.type: no Git host of this service; expected one of github, gitlab, bitbucket",
+            "a.yaml:7:9: spec.type: no Git host of this service; expected one of github, gitlab, bitbucket, \
+             bitbucketserver, gitea, azuredevops",
         ),
         (
             "type: github",
             "type: githb",
             "a.yaml:7:9: spec.type: no Git host of this service; did you mean `github`? expected one of github, \
-             gitlab, bitbucket",
+             gitlab, bitbucket, bitbucketserver, gitea, azuredevops",
         ),
         (
             "https://github.com/acme/fleet",
@@ -359,19 +354,103 @@ fn each_impossible_value_of_a_provider_says_what_was_expected() {
             [format!("a.yaml:11:12: spec.timeout: {expected}")]
         );
     }
-    for field in [
-        "certSecretRef: {name: a}",
-        "proxySecretRef: {name: a}",
-        "proxy: a",
-        "commitStatusExpr: a",
+    let cases = [
+        (
+            "certSecretRef: {nam: a}",
+            "a.yaml:11:18: spec.certSecretRef.name: missing; it is required",
+        ),
+        (
+            "proxySecretRef: a",
+            "a.yaml:11:19: spec.proxySecretRef: expected a mapping, found a string",
+        ),
+        (
+            "proxy: http://u:p@proxy",
+            "a.yaml:11:3: spec.proxy: deprecated in Flux, and not supported: it may hold a password. Put the address \
+             into the key `address` of a secret with `commitstatus secret set`, and name the secret in \
+             `proxySecretRef`",
+        ),
+        (
+            "username: 'a:b'",
+            "a.yaml:11:13: spec.username: no user name; expected text without `:`",
+        ),
+        (
+            "insecure: 'yes'",
+            "a.yaml:11:13: spec.insecure: expected",
+        ),
+        (
+            "commitStatusExpr: \"event.involvedObject.kind + '/' + evnt.metadata.env\"",
+            "a.yaml:11:21: spec.commitStatusExpr: no expression for a context: column 35: undeclared variable `evnt`; \
+             did you mean `event`?",
+        ),
+    ];
+    for (field, expected) in cases {
+        let found = mistakes(&provider_with(field)).remove(0);
+        assert!(found.starts_with(expected), "{found}");
+    }
+}
+
+#[test]
+fn each_host_takes_the_addresses_it_gives_out() {
+    let provider = |kind: &str, address: &str| {
+        PROVIDER
+            .replacen("type: github", &format!("type: {kind}"), 1)
+            .replacen("https://github.com/acme/fleet", address, 1)
+    };
+    for (kind, address) in [
+        ("gitlab", "https://gitlab.com/acme/apps/fleet"),
+        ("bitbucket", "https://bitbucket.org/acme/fleet.git"),
+        ("bitbucketserver", "https://git.acme.com/scm/ops/fleet.git"),
+        ("gitea", "https://codeberg.org/acme/fleet"),
+        ("azuredevops", "https://acme@dev.azure.com/acme/web/_git/fleet"),
+        ("azuredevops", "git@ssh.dev.azure.com:v3/acme/web/fleet"),
     ] {
-        let name = field.split(':').next().unwrap();
-        assert_eq!(
-            mistakes(&provider_with(field)),
-            [format!(
-                "a.yaml:11:3: spec.{name}: not supported by this release yet; remove it"
-            )]
-        );
+        validate(&[source(&provider(kind, address))], None).unwrap_or_else(|error| panic!("{error}"));
+    }
+    let http = provider("gitea", "http://gitea.local:3000/acme/fleet");
+    assert!(mistakes(&http)[0].contains("would send the credential unprotected"));
+    validate(&[source(&format!("{http}  insecure: true\n"))], None).unwrap();
+    // Whoever else stands there may be a token.
+    let token = provider("azuredevops", "https://s3cr3t@dev.azure.com/acme/web/_git/fleet");
+    assert!(mistakes(&token)[0].contains("holds a credential"));
+}
+
+#[test]
+fn a_link_and_a_description_may_depend_on_the_event() {
+    for fields in [
+        "targetUrl: https://grafana.acme.com/d/flux?var-cluster=${cluster}",
+        "targetUrl: ${event.metadata.dashboard}",
+        "description: '${event.reason} in ${cluster}'",
+        "description: applied by Flux",
+    ] {
+        validate(&[source(&rule_with(fields))], None).unwrap_or_else(|error| panic!("{error}"));
+    }
+    let cases = [
+        (
+            "targetUrl: https://${clustr}",
+            "a.yaml:9:14: spec.targetUrl: column 11: undeclared variable `clustr`; did you mean `cluster`?",
+        ),
+        (
+            "targetUrl: ftp://acme.com/${cluster}",
+            "a.yaml:9:14: spec.targetUrl: no address a click can lead to; expected https://HOST/PATH, with `${…}` where \
+             it depends on the event",
+        ),
+        (
+            "targetUrl: acme.com",
+            "a.yaml:9:14: spec.targetUrl: no address a click can lead to; expected https://HOST/PATH, with `${…}` where \
+             it depends on the event",
+        ),
+        (
+            "description: 'x ${event.reason'",
+            "a.yaml:9:16: spec.description: column 3:",
+        ),
+        (
+            "description: ' '",
+            "a.yaml:9:16: spec.description: empty; leave it out for Flux's reason in words",
+        ),
+    ];
+    for (fields, expected) in cases {
+        let found = mistakes(&rule_with(fields)).remove(0);
+        assert!(found.starts_with(expected), "{found}");
     }
 }
 
@@ -525,21 +604,12 @@ items:
     a.yaml:10:5: items[0]: ignored, as the cluster writes it: metadata.creationTimestamp, metadata.finalizers, metadata.generation, metadata.resourceVersion, status
     a.yaml:22:5: items[0].spec.interval: ignored: nothing is polled; a status is posted when it changes. Remove it
     a.yaml:23:5: items[0].spec.channel: ignored: a commit status has no channel; remove it
-    a.yaml:24:5: items[0].spec.username: ignored: not used by github, gitlab and bitbucket; what they need goes into the secret with `commitstatus secret set`
+    a.yaml:24:15: items[0].spec.username: ignored: only bitbucketserver uses it; what the others need goes into the secret with `commitstatus secret set`
     a.yaml:25:5: items[0].spec.serviceAccountName: ignored: there is no workload identity here; put the credential into the secret with `commitstatus secret set`
     ");
     let metadata = valid(text).documents[0].object.metadata().clone();
     assert_eq!(metadata.uid.as_deref(), Some("0c9c2e41-1"));
     assert_eq!(metadata.labels["team"], "web");
-}
-
-#[test]
-fn what_nothing_reads_yet_is_accepted_with_a_note() {
-    let text = rule_with("summary: hello\neventMetadata: {team: web}");
-    insta::assert_snapshot!(notes(&text).join("\n"), @r"
-    a.yaml:9:12: spec.summary: accepted, but nothing reads it yet in this release
-    a.yaml:10:18: spec.eventMetadata: accepted, but nothing reads it yet in this release
-    ");
 }
 
 #[test]

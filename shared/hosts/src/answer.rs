@@ -1,12 +1,12 @@
 //! What the answers of all hosts have in common.
 
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, StatusCode};
 use jiff::fmt::rfc2822::DateTimeParser;
 use jiff::{SignedDuration, Timestamp};
-use reqwest::StatusCode;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use serde_json::Value;
 
-use super::{PostError, refusal};
+use crate::{PostError, refusal};
 
 /// GitHub's advice where no instant is named; the others give none:
 /// <https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api#exceeding-the-rate-limit>.
@@ -17,22 +17,23 @@ const LONGEST_HOLD: SignedDuration = SignedDuration::from_hours(24);
 
 /// An answer as it came.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Answer<'a> {
-    pub(super) status: StatusCode,
-    pub(super) headers: &'a HeaderMap,
-    pub(super) body: &'a str,
+pub(crate) struct Answer<'a> {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) body: &'a str,
 }
 
 impl Answer<'_> {
     /// The body, `null` if it is no JSON.
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(self.body).unwrap_or_default()
     }
 
     /// Status and text on one line; the text of hosts that begin with the status, as GitLab, is enough.
-    pub(super) fn message(&self, text: &str) -> String {
+    pub(crate) fn message(&self, text: &str) -> String {
         let text = match text {
-            "" if self.is_page() => "",
+            // Nor are there words in an answer that says so itself.
+            "" if self.is_page() || self.json()["message"] == "" => "",
             "" => self.body.trim(),
             text => text,
         };
@@ -46,22 +47,22 @@ impl Answer<'_> {
         }
     }
 
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok().map(str::trim)
     }
 
     /// The instant a header names in seconds since 1970.
-    pub(super) fn epoch(&self, name: &str) -> Option<Timestamp> {
+    pub(crate) fn epoch(&self, name: &str) -> Option<Timestamp> {
         Timestamp::from_second(self.header(name)?.parse().ok()?).ok()
     }
 
-    pub(super) fn asks_to_wait(&self) -> bool {
+    pub(crate) fn asks_to_wait(&self) -> bool {
         self.headers.contains_key(RETRY_AFTER)
     }
 
     /// Holds until what `Retry-After` says, else until the instant the host named in its own way. `now` is when the
     /// answer arrived.
-    pub(super) fn rate_limited(
+    pub(crate) fn rate_limited(
         &self,
         named: Option<Timestamp>,
         too_fast: bool,
@@ -96,7 +97,7 @@ impl Answer<'_> {
     }
 
     /// A page for people: a proxy, a login, a wrong address.
-    fn is_page(&self) -> bool {
+    pub(crate) fn is_page(&self) -> bool {
         let html = self
             .header(CONTENT_TYPE.as_str())
             .is_some_and(|value| value.starts_with("text/html"));
@@ -104,7 +105,7 @@ impl Answer<'_> {
     }
 
     /// What the status alone means, with the host's words for it.
-    pub(super) fn classify(&self, text: &str, now: Timestamp) -> Result<(), PostError> {
+    pub(crate) fn classify(&self, text: &str, now: Timestamp) -> Result<(), PostError> {
         let message = self.message(text);
         let refused = |reason| Err(PostError::permanent(reason, message.clone()));
         match self.status.as_u16() {
@@ -128,7 +129,7 @@ impl Answer<'_> {
 }
 
 /// All text in a JSON value, in its order: hosts put messages in strings, lists and maps of lists.
-pub(super) fn texts(value: &Value) -> String {
+pub(crate) fn texts(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Array(values) => joined(values.iter().map(texts)),
@@ -141,27 +142,27 @@ pub(super) fn texts(value: &Value) -> String {
 }
 
 /// Those that are not empty, with `; ` between.
-pub(super) fn joined(texts: impl IntoIterator<Item = String>) -> String {
+pub(crate) fn joined(texts: impl IntoIterator<Item = String>) -> String {
     let texts: Vec<String> = texts.into_iter().filter(|text| !text.is_empty()).collect();
     texts.join("; ")
 }
 
 /// What the tables of the hosts' tests are written with.
 #[cfg(test)]
-pub(super) mod testing {
+pub(crate) mod testing {
     use super::*;
 
-    pub(in crate::host) const NOW: i64 = 1_786_108_382;
+    pub(crate) const NOW: i64 = 1_786_108_382;
 
-    pub(in crate::host) fn now() -> Timestamp {
+    pub(crate) fn now() -> Timestamp {
         at(NOW)
     }
 
-    pub(in crate::host) fn at(second: i64) -> Timestamp {
+    pub(crate) fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
     }
 
-    pub(in crate::host) fn headers(headers: &[(&'static str, &str)]) -> HeaderMap {
+    pub(crate) fn headers(headers: &[(&'static str, &str)]) -> HeaderMap {
         headers
             .iter()
             .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
@@ -170,7 +171,7 @@ pub(super) mod testing {
 
     /// `ok`, the name of the decision, `forbidden` and its like, or `until +60` in seconds from now, and `used up until +60`
     /// if the posts did not come too fast.
-    pub(in crate::host) fn decision(outcome: &Result<(), PostError>) -> String {
+    pub(crate) fn decision(outcome: &Result<(), PostError>) -> String {
         match outcome {
             Ok(()) => "ok".into(),
             Err(PostError::Ambiguous(_)) => "ambiguous".into(),

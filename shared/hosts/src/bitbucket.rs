@@ -1,24 +1,23 @@
 //! Bitbucket Cloud: <https://developer.atlassian.com/cloud/bitbucket/rest/api-group-commit-statuses/>.
 
-use std::net::IpAddr;
-
+use http::{Method, StatusCode};
 use jiff::Timestamp;
-use reqwest::StatusCode;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
-use shared::{Repository, State};
+use shared::State;
 
-use super::answer::{Answer, joined, texts};
-use super::credential::{Credential, CredentialError, Keys};
-use super::request::{HostRequest, cut, encode_path};
-use super::{Adapter, CommitStatus, PostError};
+use crate::address::{Address, Location};
+use crate::answer::{Answer, joined, texts};
+use crate::credential::{Access, Credential, CredentialError, Keys};
+use crate::request::{HostRequest, cut, encode_path};
+use crate::{CommitStatus, Host, Pace, PostError, Repository};
 
-pub(super) const ADAPTER: Adapter = Adapter {
-    credential,
-    request,
-    classify,
-};
+pub(crate) struct Bitbucket;
+
+const HOST: &str = "bitbucket.org";
+
+const HOST_WITH_PORT: &str = "bitbucket.org:";
 
 const API: &str = "https://api.bitbucket.org/2.0";
 
@@ -31,81 +30,100 @@ const MAX_DESCRIPTION_CHARS: usize = 255;
 /// Found by others: <https://github.com/jenkinsci/bitbucket-branch-source-plugin/pull/928>.
 const MAX_URL_CHARS: usize = 450;
 
-/// As upstream, and repository, project and workspace access tokens, which have no user:
-/// <https://support.atlassian.com/bitbucket-cloud/docs/using-access-tokens/>.
-fn credential(keys: &Keys) -> Result<Credential, CredentialError> {
-    let token = keys.token()?.ok_or(CredentialError::Missing {
-        key: "token",
-        expected: "`<user>:<app password>` or an access token",
-    })?;
-    match token.expose_secret().split_once(':') {
-        None => Credential::bearer(&token),
-        Some((user, password)) if !user.is_empty() && !password.is_empty() && !password.contains(':') => {
-            Credential::basic(&token, password)
-        }
-        Some(_) => Err(CredentialError::NotUserAndPassword),
-    }
-}
+impl Host for Bitbucket {
+    const TYPE: &'static str = "bitbucket";
+    const ADDRESS: &'static str = "https://bitbucket.org/WORKSPACE/REPOSITORY";
 
-fn request(status: &CommitStatus<'_>) -> HostRequest {
-    let (repository, sha) = (status.repository, status.sha.as_str());
-    let path = encode_path(&repository.path);
-    let url = match status.target_url {
-        Some(url) if url.chars().count() <= MAX_URL_CHARS => url.to_owned(),
-        _ => format!("https://bitbucket.org/{path}/commits/{sha}"),
+    // 1,000 requests an hour and user, a burst included:
+    // https://support.atlassian.com/bitbucket-cloud/docs/api-request-limits/
+    const PACE: Pace = Pace {
+        interval_millis: 4_000,
+        burst: 60,
+        one_at_a_time: false,
     };
-    HostRequest {
-        url: format!(
-            "{}/repositories/{path}/commit/{sha}/statuses/build",
-            api(repository)
-        ),
-        headers: &[],
-        body: json!({
-            "key": key(status.context),
-            "url": url,
-            "state": match status.state {
-                State::Pending => "INPROGRESS",
-                State::Success => "SUCCESSFUL",
-                State::Failure => "FAILED",
-                State::Superseded => "STOPPED",
-            },
-            // Upstream's kind and name would be the same for every cluster.
-            "name": cut(status.context, MAX_NAME_CHARS),
-            "description": cut(status.description, MAX_DESCRIPTION_CHARS),
-        }),
+
+    const MAX_CONTEXT_CHARS: usize = MAX_NAME_CHARS;
+
+    fn locate(address: &Address<'_>) -> Result<Location, String> {
+        let location = address.owner_and_name()?;
+        if address.host != HOST && !address.is_loopback {
+            return Err(format!("Bitbucket Cloud is not at `{}`", address.host));
+        }
+        Ok(location)
+    }
+
+    /// As upstream, `<user>:<password>`, which is an e-mail address and an API token since there are no app passwords any
+    /// more (<https://support.atlassian.com/bitbucket-cloud/docs/using-api-tokens/>); and repository, project and workspace
+    /// access tokens, which have no user: <https://support.atlassian.com/bitbucket-cloud/docs/using-access-tokens/>.
+    fn access(keys: &Keys, _username: Option<&str>) -> Result<Access, CredentialError> {
+        let token = keys.token()?.ok_or(CredentialError::Missing {
+            key: "token",
+            expected: "`<e-mail>:<API token>` or an access token",
+        })?;
+        let credential = match token.expose_secret().split_once(':') {
+            None => Credential::bearer(&token)?,
+            Some((user, password)) if !user.is_empty() && !password.is_empty() && !password.contains(':') => {
+                Credential::basic(user, &password.into())?
+            }
+            Some(_) => return Err(CredentialError::NotUserAndPassword),
+        };
+        Ok(Access::Direct(credential))
+    }
+
+    fn request(status: &CommitStatus<'_>) -> HostRequest {
+        let (repository, sha) = (status.repository, status.sha.as_str());
+        let path = encode_path(&repository.path);
+        let url = match status.target_url {
+            // It would take what stands in braces for a template.
+            Some(url) if url.chars().count() <= MAX_URL_CHARS => url.replace('{', "%7B").replace('}', "%7D"),
+            _ => format!("https://bitbucket.org/{path}/commits/{sha}"),
+        };
+        HostRequest {
+            method: Method::POST,
+            url: format!(
+                "{}/repositories/{path}/commit/{sha}/statuses/build",
+                api(repository)
+            ),
+            headers: &[],
+            body: json!({
+                "key": key(status.context),
+                "url": url,
+                "state": match status.state {
+                    State::Pending => "INPROGRESS",
+                    State::Success => "SUCCESSFUL",
+                    State::Failure => "FAILED",
+                    State::Superseded => "STOPPED",
+                },
+                // Upstream's kind and name would be the same for every cluster.
+                "name": cut(status.context, MAX_NAME_CHARS),
+                "description": cut(status.description, MAX_DESCRIPTION_CHARS),
+            }),
+        }
+    }
+
+    fn classify(answer: &Answer<'_>, _wanted: State, now: Timestamp) -> Result<(), PostError> {
+        let body = answer.json();
+        let text = text(&body);
+        if answer.status == StatusCode::NOT_FOUND && is_about_the_commit(&body, &text) {
+            return Err(PostError::UnknownCommit(answer.message(&text)));
+        }
+        answer.classify(&text, now)
     }
 }
 
 /// Bitbucket's key has 40 characters; upstream hashes likewise, so that its statuses are taken over.
-fn key(context: &str) -> String {
+pub(crate) fn key(context: &str) -> String {
     hex::encode(Sha1::digest(context))
 }
 
 /// A host on this machine stands in for all of Bitbucket.
 fn api(repository: &Repository) -> String {
-    if is_loopback(&repository.authority) {
-        format!("{}/2.0", repository.root())
-    } else {
+    let host = repository.authority.as_str();
+    if host == HOST || host.starts_with(HOST_WITH_PORT) {
         API.to_owned()
+    } else {
+        format!("{}/2.0", repository.root())
     }
-}
-
-fn is_loopback(authority: &str) -> bool {
-    let host = match authority.strip_prefix('[') {
-        Some(ipv6) => ipv6.split(']').next(),
-        None => authority.split(':').next(),
-    }
-    .unwrap_or_default();
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
-fn classify(answer: &Answer<'_>, _wanted: State, now: Timestamp) -> Result<(), PostError> {
-    let body = answer.json();
-    let text = text(&body);
-    if answer.status == StatusCode::NOT_FOUND && is_about_the_commit(&body, &text) {
-        return Err(PostError::UnknownCommit(answer.message(&text)));
-    }
-    answer.classify(&text, now)
 }
 
 fn is_about_the_commit(body: &Value, text: &str) -> bool {
@@ -123,35 +141,26 @@ fn text(body: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::answer::testing::{decision, headers, now};
     use super::*;
-    use shared::{CommitSha, HostKind};
-
-    const SHA: &str = "a1afe267b54f38b46b487f6e938a6fd508278c07";
+    use crate::HostKind;
+    use crate::answer::testing::{decision, headers, now};
+    use crate::status::{self, testing::SHA};
 
     fn posted<'a>(address: &str, change: impl FnOnce(&mut CommitStatus<'a>)) -> HostRequest {
-        let repository = Box::leak(Box::new(Repository::parse(HostKind::Bitbucket, address).unwrap()));
-        let sha: &CommitSha = Box::leak(Box::new(SHA.parse().unwrap()));
-        let mut status = CommitStatus {
-            repository,
-            sha,
-            context: "kustomization/namespace-foo-and-service-bar",
-            state: State::Success,
-            description: "apply succeeded",
-            target_url: None,
-        };
-        change(&mut status);
-        request(&status)
+        status::testing::posted(HostKind::Bitbucket, address, change)
     }
 
     // notification-controller internal/notifier/bitbucket_test.go: basic; util_test.go: sha1.
     #[test]
     fn p18_posts_as_upstream_does_but_for_url_and_name() {
-        let request = posted("https://bitbucket.org/foo/bar", |_| {});
+        let request = posted("https://bitbucket.org/foo/bar", |s| {
+            s.context = "kustomization/namespace-foo-and-service-bar";
+        });
 
         assert_eq!(
             request,
             HostRequest {
+                method: Method::POST,
                 url: format!(
                     "https://api.bitbucket.org/2.0/repositories/foo/bar/commit/{SHA}/statuses/build"
                 ),
@@ -330,7 +339,7 @@ mod tests {
             ),
         ];
         for (code, fields, body, expected, message) in cases {
-            let outcome = classify(
+            let outcome = Bitbucket::classify(
                 &Answer {
                     status: StatusCode::from_u16(*code).unwrap(),
                     headers: &headers(fields),

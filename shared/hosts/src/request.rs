@@ -1,19 +1,23 @@
 //! What the requests of all hosts are made of.
 
+use http::Method;
 use serde_json::Value;
 
-/// A `POST` without its credential.
+/// A request without its credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct HostRequest {
-    pub(super) url: String,
+pub struct HostRequest {
+    /// How.
+    pub method: Method,
+    /// Where to.
+    pub url: String,
     /// Besides those that every request has.
-    pub(super) headers: &'static [(&'static str, &'static str)],
-    /// Sent as JSON.
-    pub(super) body: Value,
+    pub headers: &'static [(&'static str, &'static str)],
+    /// Sent as JSON; `null` for none.
+    pub body: Value,
 }
 
 /// At most `max_chars` characters, the last an ellipsis if some are missing.
-pub(super) fn cut(text: &str, max_chars: usize) -> String {
+pub(crate) fn cut(text: &str, max_chars: usize) -> String {
     if text.chars().count() <= max_chars {
         return text.to_owned();
     }
@@ -22,13 +26,13 @@ pub(super) fn cut(text: &str, max_chars: usize) -> String {
 }
 
 /// A path whose slashes stay.
-pub(super) fn encode_path(path: &str) -> String {
+pub(crate) fn encode_path(path: &str) -> String {
     let segments: Vec<String> = path.split('/').map(|segment| encode(segment, b"-._~")).collect();
     segments.join("/")
 }
 
 /// Text of which all but letters, digits and these bytes is percent-encoded.
-pub(super) fn encode(text: &str, kept: &[u8]) -> String {
+pub(crate) fn encode(text: &str, kept: &[u8]) -> String {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {

@@ -1,23 +1,24 @@
-//! Addresses of repositories, in the spellings Flux takes.
+//! Repositories at Git hosts, read from `Provider.spec.address`.
 
 use std::fmt;
 
-use url::{Host, Url};
+use shared::kinds::ProviderSpec;
 
-use crate::kinds::HostKind;
+use crate::HostKind;
+use crate::address::{Address, Location, as_url, is_loopback, over_https, percent_decode, presentable};
 
-/// A repository at a Git host, read from `Provider.spec.address`.
+/// A repository at a Git host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repository {
     /// Which API the host speaks.
     pub host_kind: HostKind,
-    /// `https`, or `http` for a host on this machine.
+    /// `https`, or `http` for a host on this machine, or where the Provider says `insecure`.
     pub scheme: String,
     /// Host and port, lower-cased.
     pub authority: String,
     /// Where the host is installed below its root: empty, or `/gitlab`.
     pub base_path: String,
-    /// `owner/name`; at GitLab also sub-groups or a numeric project id.
+    /// `owner/name`; at GitLab also sub-groups or a numeric project id, at Azure DevOps `organization/project/name`.
     pub path: String,
 }
 
@@ -27,26 +28,37 @@ pub struct Repository {
 pub struct AddressError {
     /// What is wrong with it.
     pub problem: String,
-    /// The form that would be right for that host.
-    pub expected: &'static str,
+    /// What would be right.
+    pub expected: String,
 }
 
-/// Path below which GitLab serves its API; names the install's own path when it stands in an address.
-const GITLAB_PROJECTS: &str = "/api/v4/projects/";
-
 impl Repository {
+    /// The repository a Provider points to.
+    ///
+    /// # Errors
+    /// Says what is wrong with its type or address, and what would be right.
+    pub fn of(spec: &ProviderSpec) -> Result<Self, AddressError> {
+        let host_kind = HostKind::from_type(&spec.kind).ok_or_else(|| AddressError {
+            problem: format!("`{}` is no Git host of this release", spec.kind),
+            expected: format!("one of {}", HostKind::ALL.map(HostKind::as_str).join(", ")),
+        })?;
+        Self::parse(host_kind, &spec.address, spec.insecure)
+    }
+
     /// Reads an address.
     ///
     /// As notification-controller: `https://`, `ssh://`, `git://`, the scp form `git@host:path`, with or without
     /// `.git`. User information is dropped, and so is the port of an ssh address (notification-controller keeps it and
-    /// then talks HTTPS to it). A GitLab below a path of its own is named by its API:
-    /// `https://host/gitlab/api/v4/projects/group%2Fproject`, or a project id in place of the path.
+    /// then talks HTTPS to it). `http://` is for hosts on this machine unless `insecure`. Hosts below a path of their own
+    /// are named as each host's file says.
     ///
     /// # Errors
     /// Says what is wrong and which form would be right.
-    pub fn parse(host_kind: HostKind, address: &str) -> Result<Self, AddressError> {
-        let expected = expected_form(host_kind);
-        let error = |problem: String| AddressError { problem, expected };
+    pub fn parse(host_kind: HostKind, address: &str, insecure: bool) -> Result<Self, AddressError> {
+        let error = |problem: String| AddressError {
+            problem,
+            expected: host_kind.address_form().to_owned(),
+        };
 
         let address = address.trim();
         if address.is_empty() {
@@ -74,8 +86,8 @@ impl Repository {
             true => over_https(&host).ok_or_else(|| error(format!("`{shown}` is not a Git address")))?,
             false => host,
         };
-        let loopback = is_loopback(&url);
-        if scheme == "http" && !loopback {
+        let is_loopback = is_loopback(&url);
+        if scheme == "http" && !is_loopback && !insecure {
             return Err(error(format!(
                 "`http://{host}` would send the credential unprotected"
             )));
@@ -87,35 +99,36 @@ impl Repository {
         if url.query().is_some() || url.fragment().is_some() {
             return Err(error(format!("`{shown}` has a query or fragment")));
         }
-
-        let decoded = percent_decode(url.path()).ok_or_else(|| error(format!("`{shown}` is not text")))?;
-        let (base_path, path) = match decoded.split_once(GITLAB_PROJECTS) {
-            Some((base, path)) if host_kind == HostKind::GitLab => (base.trim_end_matches('/'), path),
-            _ => ("", decoded.as_str()),
-        };
-        let path = path.trim_matches('/');
+        let whole_path = percent_decode(url.path()).ok_or_else(|| error(format!("`{shown}` is not text")))?;
+        let path = whole_path.trim_matches('/');
         let path = path.strip_suffix(".git").unwrap_or(path).trim_end_matches('/');
-        check_path(host_kind, path).map_err(error)?;
-        if !base_path.split('/').skip(1).all(is_segment) {
-            return Err(error(format!(
-                "invalid path `{}` before the API's",
-                presentable(base_path)
-            )));
-        }
-        if host_kind == HostKind::Bitbucket && host != "bitbucket.org" && !loopback {
-            return Err(error(format!("Bitbucket Cloud is not at `{host}`")));
-        }
+        let location = host_kind
+            .locate(&Address {
+                scheme: url.scheme(),
+                host: &host,
+                is_ssh,
+                is_loopback,
+                user: url.username(),
+                whole_path: &whole_path,
+                path,
+            })
+            .map_err(error)?;
+        let Location {
+            authority: another,
+            base_path,
+            path,
+        } = location;
         Ok(Self {
             host_kind,
             scheme: scheme.to_owned(),
-            authority,
-            base_path: base_path.to_owned(),
-            path: path.to_owned(),
+            authority: another.unwrap_or(authority),
+            base_path,
+            path,
         })
     }
 
-    /// Identity of the repository in the `statuses` table: host, install path and repository. All three hosts
-    /// compare repository names without case.
+    /// Identity of the repository in the `statuses` table: host, install path and repository. All hosts compare
+    /// repository names without case.
     pub fn key(&self) -> String {
         format!(
             "{}{}/{}",
@@ -129,11 +142,6 @@ impl Repository {
     pub fn root(&self) -> String {
         format!("{}://{}{}", self.scheme, self.authority, self.base_path)
     }
-
-    /// Whether GitLab is told the project by its number.
-    pub fn is_project_id(&self) -> bool {
-        is_project_id(self.host_kind, &self.path)
-    }
 }
 
 impl fmt::Display for Repository {
@@ -142,122 +150,15 @@ impl fmt::Display for Repository {
     }
 }
 
-const fn expected_form(host_kind: HostKind) -> &'static str {
-    match host_kind {
-        HostKind::GitHub => "https://github.com/OWNER/REPOSITORY",
-        HostKind::GitLab => "https://gitlab.com/GROUP/PROJECT or https://gitlab.com/PROJECT_ID",
-        HostKind::Bitbucket => "https://bitbucket.org/WORKSPACE/REPOSITORY",
-    }
-}
-
-/// An address as it may be told: user name and password stand before the last `@`, and tokens in queries.
-fn presentable(address: &str) -> String {
-    let (scheme, rest) = match split_scheme(address) {
-        Some((scheme, rest)) => (format!("{scheme}://"), rest),
-        None => (String::new(), address),
-    };
-    let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
-    match rest.find(['?', '#']) {
-        Some(end) => format!("{scheme}{}…", &rest[..=end]),
-        None => format!("{scheme}{rest}"),
-    }
-}
-
-fn split_scheme(address: &str) -> Option<(&str, &str)> {
-    let is_scheme = |text: &str| {
-        text.bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
-    };
-    address.split_once("://").filter(|(scheme, _)| is_scheme(scheme))
-}
-
-fn as_url(address: &str) -> Option<Url> {
-    if split_scheme(address).is_some() {
-        return Url::parse(address).ok();
-    }
-    // The `url` crate would find another host in `https:x://user:password@host/path`.
-    if address.contains("://") {
-        return None;
-    }
-    // scp form: [user@]host:path, no slash before the colon.
-    let (host, path) = address.split_once(':')?;
-    let path = path.trim_start_matches('/');
-    // And `user:password@host/path` has lost its scheme.
-    let is_credential = path.split('/').next().is_some_and(|first| first.contains('@'));
-    if host.is_empty() || host.contains('/') || path.is_empty() || is_credential {
-        return None;
-    }
-    Url::parse(&format!("ssh://{host}/{path}")).ok()
-}
-
-/// The host of an ssh address as HTTPS has it: the `url` crate leaves what stands there as it is written, and the hosts
-/// that take ssh on port 443 go by another name there.
-fn over_https(host: &str) -> Option<String> {
-    let url = Url::parse(&format!("https://{host}")).ok()?;
-    let host = match url.host_str()? {
-        "ssh.github.com" => "github.com",
-        "altssh.gitlab.com" => "gitlab.com",
-        "altssh.bitbucket.org" => "bitbucket.org",
-        host => host,
-    };
-    Some(host.to_owned())
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => ip.is_loopback(),
-        Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
-        None => false,
-    }
-}
-
-/// Undoes percent encoding; the `url` crate keeps it in paths. `None` if that is no UTF-8.
-fn percent_decode(path: &str) -> Option<String> {
-    let bytes = path.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut index = 0;
-    while index < bytes.len() {
-        let escaped = (bytes[index] == b'%')
-            .then(|| bytes.get(index + 1..index + 3))
-            .flatten()
-            .and_then(|digits| std::str::from_utf8(digits).ok())
-            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        decoded.push(escaped.unwrap_or(bytes[index]));
-        index += if escaped.is_some() { 3 } else { 1 };
-    }
-    String::from_utf8(decoded).ok()
-}
-
-fn is_project_id(host_kind: HostKind, path: &str) -> bool {
-    host_kind == HostKind::GitLab && !path.is_empty() && path.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-fn check_path(host_kind: HostKind, path: &str) -> Result<(), String> {
-    let invalid = || Err(format!("invalid repository id `{}`", presentable(path)));
-    let parts: Vec<&str> = path.split('/').collect();
-    if !parts.iter().all(|part| is_segment(part)) || path.contains(char::is_whitespace) {
-        return invalid();
-    }
-    match host_kind {
-        HostKind::GitHub | HostKind::Bitbucket if parts.len() != 2 => invalid(),
-        HostKind::GitLab if parts.len() < 2 && !is_project_id(host_kind, path) => invalid(),
-        _ => Ok(()),
-    }
-}
-
-fn is_segment(text: &str) -> bool {
-    !matches!(text, "" | "." | "..") && !text.contains(char::is_control)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use HostKind::{Bitbucket, GitHub, GitLab};
+    use HostKind::{AzureDevOps, Bitbucket, BitbucketServer, GitHub, GitLab, Gitea};
     use proptest::prelude::*;
 
     fn parsed(host_kind: HostKind, address: &str) -> (String, String) {
-        let repository = Repository::parse(host_kind, address).unwrap_or_else(|e| panic!("{address}: {e}"));
+        let repository =
+            Repository::parse(host_kind, address, false).unwrap_or_else(|e| panic!("{address}: {e}"));
         (repository.root(), repository.path)
     }
 
@@ -323,6 +224,150 @@ mod tests {
                 "{address}"
             );
         }
+    }
+
+    // notification-controller internal/notifier/bitbucketserver_test.go, gitea_test.go, azure_devops_test.go.
+    #[test]
+    fn p18_reads_the_addresses_of_the_other_hosts_as_upstream() {
+        let cases = [
+            (
+                BitbucketServer,
+                "https://example.com:7990/scm/projectfoo/repobar.git",
+                "https://example.com:7990",
+                "projectfoo/repobar",
+            ),
+            (
+                BitbucketServer,
+                "https://example.com:7990/context/scm/projectfoo/repobar.git",
+                "https://example.com:7990/context",
+                "projectfoo/repobar",
+            ),
+            (
+                BitbucketServer,
+                "https://example.com:7990/context/context/context/scm/projectfoo/repobar.git",
+                "https://example.com:7990/context/context/context",
+                "projectfoo/repobar",
+            ),
+            (
+                BitbucketServer,
+                "https://example.com:7990/scm/scm/projectfoo/repobar.git",
+                "https://example.com:7990/scm",
+                "projectfoo/repobar",
+            ),
+            (
+                BitbucketServer,
+                "https://example.com:7990/scm/context/scm/scm/projectfoo/repobar.git",
+                "https://example.com:7990/scm/context/scm",
+                "projectfoo/repobar",
+            ),
+            (
+                Gitea,
+                "https://try.gitea.io/foo/bar",
+                "https://try.gitea.io",
+                "foo/bar",
+            ),
+            (
+                AzureDevOps,
+                "https://example.com/foo/bar/_git/baz",
+                "https://example.com",
+                "foo/bar/baz",
+            ),
+            (
+                AzureDevOps,
+                "https://dev.azure.com/foo/bar/_git/baz",
+                "https://dev.azure.com",
+                "foo/bar/baz",
+            ),
+        ];
+        for (host_kind, address, root, path) in cases {
+            assert_eq!(
+                parsed(host_kind, address),
+                (root.into(), path.into()),
+                "{address}"
+            );
+        }
+    }
+
+    #[test]
+    fn reads_every_spelling_of_azure_devops() {
+        let cases = [
+            ("https://acme@dev.azure.com/acme/web/_git/fleet", "acme/web/fleet"),
+            ("https://dev.azure.com/acme/_git/fleet", "acme/fleet/fleet"),
+            ("https://acme.visualstudio.com/web/_git/fleet", "acme/web/fleet"),
+            (
+                "https://acme.visualstudio.com/DefaultCollection/web/_git/fleet",
+                "acme/web/fleet",
+            ),
+            ("https://acme.visualstudio.com/_git/fleet", "acme/fleet/fleet"),
+            (
+                "https://acme.visualstudio.com/DefaultCollection/_git/fleet",
+                "acme/fleet/fleet",
+            ),
+            ("git@ssh.dev.azure.com:v3/acme/web/fleet", "acme/web/fleet"),
+            ("ssh://git@ssh.dev.azure.com/v3/acme/web/fleet", "acme/web/fleet"),
+            ("acme@vs-ssh.visualstudio.com:v3/acme/web/fleet", "acme/web/fleet"),
+            (
+                "ssh://acme@vs-ssh.visualstudio.com:22/web/_ssh/fleet",
+                "acme/web/fleet",
+            ),
+            (
+                "https://dev.azure.com/acme/Our%20Web/_git/The%20Fleet",
+                "acme/Our Web/The Fleet",
+            ),
+        ];
+        for (address, path) in cases {
+            assert_eq!(
+                parsed(AzureDevOps, address),
+                ("https://dev.azure.com".into(), path.into()),
+                "{address}"
+            );
+        }
+        let servers = [
+            (
+                "https://tfs.acme.com/tfs/Main/web/_git/fleet",
+                "https://tfs.acme.com/tfs",
+                "Main/web/fleet",
+            ),
+            (
+                "https://tfs.acme.com:8080/Main/_git/fleet",
+                "https://tfs.acme.com:8080",
+                "Main/fleet/fleet",
+            ),
+        ];
+        for (address, root, path) in servers {
+            assert_eq!(parsed(AzureDevOps, address), (root.into(), path.into()));
+        }
+    }
+
+    #[test]
+    fn reads_installs_below_a_path_and_http_where_it_is_allowed() {
+        let gitea = "https://example.com/git/api/v1/repos/acme/fleet.git";
+        assert_eq!(
+            parsed(Gitea, gitea),
+            ("https://example.com/git".into(), "acme/fleet".into())
+        );
+        assert_eq!(
+            parsed(BitbucketServer, "https://example.com/scm/~jane/fleet.git/"),
+            ("https://example.com".into(), "~jane/fleet".into())
+        );
+        let http = "http://gitea.local:3000/acme/fleet";
+        assert!(Repository::parse(Gitea, http, false).is_err());
+        let repository = Repository::parse(Gitea, http, true).unwrap();
+        assert_eq!(repository.root(), "http://gitea.local:3000");
+        assert_eq!(repository.key(), "gitea.local:3000/acme/fleet");
+    }
+
+    #[test]
+    fn a_provider_of_a_later_release_is_told_what_this_one_knows() {
+        let spec: ProviderSpec = serde_json::from_value(serde_json::json!({
+            "type": "sourcehut", "address": "https://git.sr.ht/~acme/fleet", "secretRef": {"name": "token"},
+        }))
+        .unwrap();
+        assert_eq!(
+            Repository::of(&spec).unwrap_err().to_string(),
+            "`sourcehut` is no Git host of this release; expected one of github, gitlab, bitbucket, bitbucketserver, \
+             gitea, azuredevops"
+        );
     }
 
     #[test]
@@ -428,11 +473,49 @@ mod tests {
                 "https://bitbucket.example.com/foo/bar",
                 "Bitbucket Cloud is not at `bitbucket.example.com`; expected https://bitbucket.org/WORKSPACE/REPOSITORY",
             ),
+            (
+                BitbucketServer,
+                "https://example.com:7990/projectfoo/repobar.git",
+                "it is not the address the repository is cloned from over HTTPS; expected the address it is cloned from \
+                 over HTTPS, https://HOST/scm/PROJECT/REPOSITORY.git",
+            ),
+            (
+                BitbucketServer,
+                "ssh://git@example.com:7990/scm/projectfoo/repobar.git",
+                "`ssh://` does not tell where its API is; it must be the address for HTTPS; expected the address it is \
+                 cloned from over HTTPS, https://HOST/scm/PROJECT/REPOSITORY.git",
+            ),
+            (
+                BitbucketServer,
+                "https://example.com:7990/scm/projectfoo/repobar/invalid.git",
+                "invalid repository id `projectfoo/repobar/invalid`; expected the address it is cloned from over HTTPS, \
+                 https://HOST/scm/PROJECT/REPOSITORY.git",
+            ),
+            (
+                Gitea,
+                "https://try.gitea.io/foo/bar/baz",
+                "invalid repository id `foo/bar/baz`; expected https://HOST/OWNER/REPOSITORY, or \
+                 https://HOST/PATH/api/v1/repos/OWNER/REPOSITORY for one below a path",
+            ),
+            (
+                AzureDevOps,
+                "https://dev.azure.com/foo/bar/baz",
+                "invalid repository id `foo/bar/baz`; expected https://dev.azure.com/ORGANIZATION/PROJECT/_git/REPOSITORY",
+            ),
+            (
+                AzureDevOps,
+                "https://dev.azure.com/x/foo/bar/_git/baz",
+                "invalid repository id `x/foo/bar/_git/baz`; expected \
+                 https://dev.azure.com/ORGANIZATION/PROJECT/_git/REPOSITORY",
+            ),
         ];
         for (host_kind, address, error) in cases {
             assert_eq!(
-                Repository::parse(host_kind, address).unwrap_err().to_string(),
-                error
+                Repository::parse(host_kind, address, false)
+                    .unwrap_err()
+                    .to_string(),
+                error,
+                "{address}"
             );
         }
     }
@@ -442,7 +525,7 @@ mod tests {
     fn the_path_of_an_install_is_checked_as_the_repositorys() {
         for base in ["/a//b", "//a", "/%2e%2e%2fa", "/a%0ab"] {
             let address = format!("https://example.com{base}/api/v4/projects/group%2Fproject");
-            let error = Repository::parse(GitLab, &address).unwrap_err();
+            let error = Repository::parse(GitLab, &address, false).unwrap_err();
             assert!(error.problem.starts_with("invalid path `"), "{error}");
         }
     }
@@ -455,7 +538,7 @@ mod tests {
             "ssh://git@b%C3%BCcher.example/foo/bar",
             "https://bücher.example/foo/bar",
         ] {
-            let repository = Repository::parse(GitHub, address).unwrap();
+            let repository = Repository::parse(GitHub, address, false).unwrap();
             assert_eq!(repository.authority, "xn--bcher-kva.example", "{address}");
         }
         for address in [
@@ -463,7 +546,7 @@ mod tests {
             "git@git%2Fhub.com:foo/bar",
             "ssh://git@a^b/foo/bar",
         ] {
-            let error = Repository::parse(GitHub, address).unwrap_err();
+            let error = Repository::parse(GitHub, address, false).unwrap_err();
             assert!(error.problem.ends_with("is not a Git address"), "{error}");
         }
     }
@@ -513,7 +596,7 @@ mod tests {
             ),
         ];
         for (address, beginning) in cases {
-            let error = Repository::parse(GitHub, address).unwrap_err().to_string();
+            let error = Repository::parse(GitHub, address, false).unwrap_err().to_string();
             assert!(error.starts_with(beginning), "{error}");
             assert!(!error.contains("hunter2"), "{error}");
         }
@@ -527,7 +610,7 @@ mod tests {
             "https://github.com/acme/fleet/",
         ] {
             assert_eq!(
-                Repository::parse(GitHub, address).unwrap().key(),
+                Repository::parse(GitHub, address, false).unwrap().key(),
                 "github.com/acme/fleet"
             );
         }
@@ -537,7 +620,7 @@ mod tests {
         #[test]
         fn never_panics(address in ".*") {
             for host_kind in HostKind::ALL {
-                let _ = Repository::parse(host_kind, &address);
+                let _ = Repository::parse(host_kind, &address, false);
             }
         }
     }

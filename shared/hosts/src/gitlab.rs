@@ -1,89 +1,127 @@
 //! GitLab: <https://docs.gitlab.com/api/commits/#set-commit-pipeline-status>.
 
+use http::header::HeaderName;
+use http::{Method, StatusCode};
 use jiff::Timestamp;
-use reqwest::StatusCode;
-use reqwest::header::HeaderName;
 use serde_json::{Value, json};
-use shared::{Repository, State};
+use shared::State;
 
-use super::answer::{Answer, joined, texts};
-use super::credential::{Credential, CredentialError, Keys};
-use super::request::{HostRequest, cut, encode, encode_path};
-use super::{Adapter, CommitStatus, PostError, refusal};
+use crate::address::{Address, Location};
+use crate::answer::{Answer, joined, texts};
+use crate::credential::{Access, Credential, CredentialError, Keys};
+use crate::request::{HostRequest, cut, encode, encode_path};
+use crate::{CommitStatus, Host, Pace, PostError, Repository, refusal};
 
-pub(super) const ADAPTER: Adapter = Adapter {
-    credential,
-    request,
-    classify,
-};
+pub(crate) struct GitLab;
+
+/// Path below which GitLab serves its API; names the install's own path when it stands in an address.
+const PROJECTS: &str = "/api/v4/projects/";
 
 /// Length of GitLab's columns for description, name and address alike.
 const MAX_CHARS: usize = 255;
 
-fn credential(keys: &Keys) -> Result<Credential, CredentialError> {
-    let token = keys.token_or_password("an access token with scope `api`")?;
-    Credential::bare(HeaderName::from_static("private-token"), &token)
-}
+impl Host for GitLab {
+    const TYPE: &'static str = "gitlab";
+    const ADDRESS: &'static str = "https://gitlab.com/GROUP/PROJECT or https://gitlab.com/PROJECT_ID";
 
-fn request(status: &CommitStatus<'_>) -> HostRequest {
-    let mut body = json!({
-        "state": match status.state {
-            State::Pending => "pending",
-            State::Success => "success",
-            State::Failure => "failed",
-            State::Superseded => "canceled",
-        },
-        "name": cut(status.context, MAX_CHARS),
-        "description": cut(status.description, MAX_CHARS),
-    });
-    // Half an address leads nowhere, and a longer one is refused with everything else.
-    if let Some(target_url) = status.target_url.filter(|url| url.chars().count() <= MAX_CHARS) {
-        body["target_url"] = target_url.into();
-    }
-    let Repository {
-        scheme,
-        authority,
-        base_path,
-        path,
-        ..
-    } = status.repository;
-    HostRequest {
-        url: format!(
-            "{scheme}://{authority}{}/api/v4/projects/{}/statuses/{}",
-            encode_path(base_path),
-            // GitLab's router takes what follows a dot for a format.
-            encode(path, b"-_~"),
-            status.sha.as_str()
-        ),
-        headers: &[],
-        body,
-    }
-}
+    // gitlab.com allows 2,000 authenticated API requests a minute and user:
+    // https://docs.gitlab.com/user/gitlab_com/#rate-limits-on-gitlabcom
+    const PACE: Pace = Pace {
+        interval_millis: 100,
+        burst: 50,
+        one_at_a_time: false,
+    };
 
-fn classify(answer: &Answer<'_>, wanted: State, now: Timestamp) -> Result<(), PostError> {
-    let text = text(&answer.json());
-    let says = |words: &str| text.to_ascii_lowercase().contains(words);
-    match answer.status {
-        StatusCode::BAD_REQUEST if says("cannot transition status") => {
-            if shown(&text).is_some_and(|shown| shows(shown, wanted)) {
-                return Ok(());
+    const MAX_CONTEXT_CHARS: usize = MAX_CHARS;
+
+    /// A GitLab below a path of its own is named by its API: `https://host/gitlab/api/v4/projects/group%2Fproject`, or a
+    /// project id in place of the path.
+    fn locate(address: &Address<'_>) -> Result<Location, String> {
+        let (base_path, path) = match address.whole_path.split_once(PROJECTS) {
+            Some((base_path, path)) => (base_path.trim_end_matches('/'), path.trim_matches('/')),
+            None => ("", address.path),
+        };
+        let path = path.strip_suffix(".git").unwrap_or(path).trim_end_matches('/');
+        address.below(base_path, path, |parts| {
+            parts.len() > 1
+                || parts
+                    .iter()
+                    .all(|part| part.bytes().all(|byte| byte.is_ascii_digit()))
+        })
+    }
+
+    fn access(keys: &Keys, _username: Option<&str>) -> Result<Access, CredentialError> {
+        let token = keys.token_or_password("an access token with scope `api`")?;
+        let credential = Credential::bare(HeaderName::from_static("private-token"), &token)?;
+        Ok(Access::Direct(credential))
+    }
+
+    fn request(status: &CommitStatus<'_>) -> HostRequest {
+        let mut body = json!({
+            "state": match status.state {
+                State::Pending => "pending",
+                State::Success => "success",
+                State::Failure => "failed",
+                State::Superseded => "canceled",
+            },
+            "name": cut(status.context, MAX_CHARS),
+            "description": cut(status.description, MAX_CHARS),
+        });
+        // Half an address leads nowhere, and a longer one is refused with everything else.
+        if let Some(target_url) = status.target_url.filter(|url| url.chars().count() <= MAX_CHARS) {
+            body["target_url"] = target_url.into();
+        }
+        let Repository {
+            scheme,
+            authority,
+            base_path,
+            path,
+            ..
+        } = status.repository;
+        HostRequest {
+            method: Method::POST,
+            url: format!(
+                "{scheme}://{authority}{}/api/v4/projects/{}/statuses/{}",
+                encode_path(base_path),
+                // GitLab's router takes what follows a dot for a format.
+                encode(path, b"-_~"),
+                status.sha.as_str()
+            ),
+            headers: &[],
+            body,
+        }
+    }
+
+    fn classify(answer: &Answer<'_>, wanted: State, now: Timestamp) -> Result<(), PostError> {
+        let text = text(&answer.json());
+        let says = |words: &str| text.to_ascii_lowercase().contains(words);
+        match answer.status {
+            StatusCode::BAD_REQUEST if says("cannot transition status") => {
+                if shown(&text).is_some_and(|shown| shows(shown, wanted)) {
+                    return Ok(());
+                }
+                let message = answer.message(&text);
+                Err(PostError::permanent(refusal::CANNOT_TRANSITION, message))
             }
-            let message = answer.message(&text);
-            Err(PostError::permanent(refusal::CANNOT_TRANSITION, message))
+            // On no branch, too: GitLab needs one to hang the status on.
+            StatusCode::NOT_FOUND if says("commit not found") || says("references for commit") => {
+                Err(PostError::UnknownCommit(answer.message(&text)))
+            }
+            StatusCode::UNPROCESSABLE_ENTITY if says("number of jobs") => {
+                Err(PostError::permanent(refusal::STATUS_LIMIT, answer.message(&text)))
+            }
+            // Its limits are of a minute, and one that is used up was used too fast:
+            // <https://docs.gitlab.com/administration/settings/user_and_ip_rate_limits/#response-headers>
+            StatusCode::TOO_MANY_REQUESTS => {
+                Err(answer.rate_limited(answer.epoch("ratelimit-reset"), true, &text, now))
+            }
+            _ => answer.classify(&text, now),
         }
-        // On no branch, too: GitLab needs one to hang the status on.
-        StatusCode::NOT_FOUND if says("commit not found") || says("references for commit") => {
-            Err(PostError::UnknownCommit(answer.message(&text)))
-        }
-        StatusCode::UNPROCESSABLE_ENTITY if says("number of jobs") => {
-            Err(PostError::permanent(refusal::STATUS_LIMIT, answer.message(&text)))
-        }
-        // Its limits are of a minute, and one that is used up was used too fast:
-        // <https://docs.gitlab.com/administration/settings/user_and_ip_rate_limits/#response-headers>
-        StatusCode::TOO_MANY_REQUESTS => {
-            Err(answer.rate_limited(answer.epoch("ratelimit-reset"), true, &text, now))
-        }
-        _ => answer.classify(&text, now),
+    }
+
+    /// It may have been told which addresses to take.
+    fn minds_the_target_url(answer: &Answer<'_>) -> bool {
+        answer.status == StatusCode::BAD_REQUEST && answer.json()["message"]["target_url"].is_array()
     }
 }
 
@@ -117,25 +155,13 @@ fn text(body: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::answer::testing::{NOW, decision, headers, now};
     use super::*;
-    use shared::{CommitSha, HostKind};
-
-    const SHA: &str = "a1afe267b54f38b46b487f6e938a6fd508278c07";
+    use crate::HostKind;
+    use crate::answer::testing::{NOW, decision, headers, now};
+    use crate::status::{self, testing::SHA};
 
     fn posted<'a>(address: &str, change: impl FnOnce(&mut CommitStatus<'a>)) -> HostRequest {
-        let repository = Box::leak(Box::new(Repository::parse(HostKind::GitLab, address).unwrap()));
-        let sha: &CommitSha = Box::leak(Box::new(SHA.parse().unwrap()));
-        let mut status = CommitStatus {
-            repository,
-            sha,
-            context: "kustomization/gitops-system/0c9c2e41",
-            state: State::Success,
-            description: "apply succeeded",
-            target_url: None,
-        };
-        change(&mut status);
-        request(&status)
+        status::testing::posted(HostKind::GitLab, address, change)
     }
 
     // notification-controller internal/notifier/gitlab_test.go: basic, sub-groups, self-hosted.
@@ -146,6 +172,7 @@ mod tests {
         assert_eq!(
             request,
             HostRequest {
+                method: Method::POST,
                 url: format!("https://gitlab.com/api/v4/projects/foo%2Fbar/statuses/{SHA}"),
                 headers: &[],
                 body: json!({
@@ -237,7 +264,7 @@ mod tests {
         body: &str,
         wanted: State,
     ) -> Result<(), PostError> {
-        classify(
+        GitLab::classify(
             &Answer {
                 status: StatusCode::from_u16(code).unwrap(),
                 headers: &headers(fields),

@@ -1,20 +1,18 @@
 //! GitHub and GitHub Enterprise: <https://docs.github.com/en/rest/commits/statuses#create-a-commit-status>.
 
+pub(crate) mod app;
+
+use http::{Method, StatusCode};
 use jiff::Timestamp;
-use reqwest::StatusCode;
 use serde_json::{Value, json};
-use shared::{Repository, State};
+use shared::State;
 
-use super::answer::{Answer, joined, texts};
-use super::credential::{Credential, CredentialError, Keys};
-use super::request::{HostRequest, cut, encode_path};
-use super::{Adapter, CommitStatus, PostError, refusal};
+use crate::answer::{Answer, joined, texts};
+use crate::credential::{Access, Credential, CredentialError, Keys};
+use crate::request::{HostRequest, cut, encode_path};
+use crate::{CommitStatus, GitHubApp, Host, Pace, PostError, Repository, refusal};
 
-pub(super) const ADAPTER: Adapter = Adapter {
-    credential,
-    request,
-    classify,
-};
+pub(crate) struct GitHub;
 
 /// More is a 422.
 const MAX_DESCRIPTION_CHARS: usize = 140;
@@ -27,37 +25,71 @@ const HEADERS: &[(&str, &str)] = &[
     ("x-github-api-version", "2022-11-28"),
 ];
 
-fn credential(keys: &Keys) -> Result<Credential, CredentialError> {
-    match keys.token_or_password("a token that may write commit statuses") {
-        Err(CredentialError::Missing { .. }) if keys.has_github_app() => Err(CredentialError::GitHubApp),
-        token => Credential::bearer(&token?),
-    }
-}
+impl Host for GitHub {
+    const TYPE: &'static str = "github";
+    const ADDRESS: &'static str = "https://github.com/OWNER/REPOSITORY";
 
-fn request(status: &CommitStatus<'_>) -> HostRequest {
-    let mut body = json!({
-        "state": match status.state {
-            State::Pending => "pending",
-            State::Success => "success",
-            State::Failure => "failure",
-            // GitHub has no word for it; `error` is neither green nor the cluster's verdict.
-            State::Superseded => "error",
-        },
-        "description": cut(status.description, MAX_DESCRIPTION_CHARS),
-        "context": cut(status.context, MAX_CONTEXT_CHARS),
-    });
-    if let Some(target_url) = status.target_url {
-        body["target_url"] = target_url.into();
+    // "Wait at least one second between each request", at most 80 content-generating requests a minute, and "make requests
+    // serially instead of concurrently":
+    // https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api#avoid-concurrent-requests
+    const PACE: Pace = Pace {
+        interval_millis: 1_000,
+        burst: 15,
+        one_at_a_time: true,
+    };
+
+    const MAX_CONTEXT_CHARS: usize = MAX_CONTEXT_CHARS;
+
+    /// Without case: <https://docs.github.com/en/rest/commits/statuses#get-the-combined-status-for-a-specific-reference>.
+    fn context_key(context: &str, _summary: Option<&str>) -> String {
+        context.to_lowercase()
     }
-    HostRequest {
-        url: format!(
-            "{}/repos/{}/statuses/{}",
-            api(status.repository),
-            encode_path(&status.repository.path),
-            status.sha.as_str()
-        ),
-        headers: HEADERS,
-        body,
+
+    fn access(keys: &Keys, _username: Option<&str>) -> Result<Access, CredentialError> {
+        match keys.token_or_password("a token that may write commit statuses, or the keys of a GitHub App") {
+            Err(CredentialError::Missing { .. }) if GitHubApp::is_in(keys) => {
+                Ok(Access::GitHubApp(Box::new(GitHubApp::read(keys)?)))
+            }
+            token => Ok(Access::Direct(Credential::bearer(&token?)?)),
+        }
+    }
+
+    fn request(status: &CommitStatus<'_>) -> HostRequest {
+        let mut body = json!({
+            "state": match status.state {
+                State::Pending => "pending",
+                State::Success => "success",
+                State::Failure => "failure",
+                // GitHub has no word for it; `error` is neither green nor the cluster's verdict.
+                State::Superseded => "error",
+            },
+            "description": cut(status.description, MAX_DESCRIPTION_CHARS),
+            "context": cut(status.context, MAX_CONTEXT_CHARS),
+        });
+        if let Some(target_url) = status.target_url {
+            body["target_url"] = target_url.into();
+        }
+        HostRequest {
+            method: Method::POST,
+            url: format!(
+                "{}/repos/{}/statuses/{}",
+                api(status.repository),
+                encode_path(&status.repository.path),
+                status.sha.as_str()
+            ),
+            headers: HEADERS,
+            body,
+        }
+    }
+
+    fn classify(answer: &Answer<'_>, _wanted: State, now: Timestamp) -> Result<(), PostError> {
+        classify(answer, now)
+    }
+
+    fn minds_the_target_url(answer: &Answer<'_>) -> bool {
+        let text = text(&answer.json()).to_ascii_lowercase();
+        answer.status == StatusCode::UNPROCESSABLE_ENTITY
+            && (text.contains("target_url") || text.contains("target url"))
     }
 }
 
@@ -76,7 +108,7 @@ fn api(repository: &Repository) -> String {
     }
 }
 
-fn classify(answer: &Answer<'_>, _wanted: State, now: Timestamp) -> Result<(), PostError> {
+fn classify(answer: &Answer<'_>, now: Timestamp) -> Result<(), PostError> {
     let text = text(&answer.json());
     let says = |words: &str| text.to_ascii_lowercase().contains(words);
     match answer.status {
@@ -103,7 +135,11 @@ fn classify(answer: &Answer<'_>, _wanted: State, now: Timestamp) -> Result<(), P
 
 /// `message`, and what `errors` adds to it.
 fn text(body: &Value) -> String {
-    let errors = body["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let errors = match &body["errors"] {
+        Value::Array(errors) => errors.as_slice(),
+        // One text, since 2025.
+        error => std::slice::from_ref(error),
+    };
     let errors = errors.iter().map(|error| match &error["message"] {
         Value::String(message) => message.clone(),
         _ => texts(error),
@@ -113,25 +149,13 @@ fn text(body: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::answer::testing::{NOW, decision, headers, now};
     use super::*;
-    use shared::{CommitSha, HostKind};
-
-    const SHA: &str = "a1afe267b54f38b46b487f6e938a6fd508278c07";
+    use crate::HostKind;
+    use crate::answer::testing::{NOW, decision, headers, now};
+    use crate::status::{self, testing::SHA};
 
     fn posted<'a>(address: &str, change: impl FnOnce(&mut CommitStatus<'a>)) -> HostRequest {
-        let repository = Box::leak(Box::new(Repository::parse(HostKind::GitHub, address).unwrap()));
-        let sha: &CommitSha = Box::leak(Box::new(SHA.parse().unwrap()));
-        let mut status = CommitStatus {
-            repository,
-            sha,
-            context: "kustomization/gitops-system/0c9c2e41",
-            state: State::Success,
-            description: "apply succeeded",
-            target_url: None,
-        };
-        change(&mut status);
-        request(&status)
+        status::testing::posted(HostKind::GitHub, address, change)
     }
 
     // notification-controller internal/notifier/github_test.go: basic, enterprise.
@@ -142,6 +166,7 @@ mod tests {
         assert_eq!(
             request,
             HostRequest {
+                method: Method::POST,
                 url: format!("https://api.github.com/repos/foo/bar/statuses/{SHA}"),
                 headers: &[
                     ("accept", "application/vnd.github+json"),
@@ -378,7 +403,7 @@ mod tests {
             ),
         ];
         for (code, fields, body, expected, message) in cases {
-            let outcome = classify(
+            let outcome = GitHub::classify(
                 &Answer {
                     status: StatusCode::from_u16(*code).unwrap(),
                     headers: &headers(fields),

@@ -1,0 +1,308 @@
+//! The status an event asks for under a rule: where, under which context, and what it says. Pure.
+
+use expressions::{Expression, Template, Variables};
+use hosts::{HostKind, MAX_TARGET_URL_CHARS, Repository};
+use serde_json::{Value, json};
+use shared::item::{Desired, FailedExpression, NO_PROVIDER, StatusItem, due_shard, secret_name, status_pk};
+use shared::kinds::{ObjectName, Provider, Reference, Scope};
+use shared::message::{EventMessage, StatusKey};
+use shared::{Event, OrderKey};
+
+use crate::context::{context, cut, with_prefix};
+use crate::decide::Incoming;
+use crate::description::describe;
+use crate::evaluate::{CompiledRule, Wanted};
+use crate::lookup::{Candidate, FoundProvider};
+use crate::metadata::merged;
+use crate::ports::Unreadable;
+
+/// Begins the key of a status whose context is not known. No context begins so that an object gave itself: kinds and
+/// namespaces hold no spaces.
+const NO_CONTEXT: &str = "no context";
+
+/// Characters of a description that are kept: more than most hosts take.
+const MAX_DESCRIPTION_CHARS: usize = 255;
+
+/// A rule and where its statuses go.
+#[derive(Debug)]
+pub struct Subject<'a> {
+    /// The rule.
+    pub rule: &'a CompiledRule,
+    /// `None` if there is no Provider: the status is parked under a key of its own.
+    pub target: Option<Target<'a>>,
+}
+
+/// Where statuses go.
+#[derive(Debug)]
+pub struct Target<'a> {
+    /// The repository.
+    pub repository: Repository,
+    /// For which clusters the Provider was applied.
+    pub scope: &'a Scope,
+    /// The Provider.
+    pub provider: &'a Provider,
+    /// What gives the context.
+    pub expression: Option<&'a Expression>,
+}
+
+impl<'a> Subject<'a> {
+    /// What a candidate is about.
+    ///
+    /// # Errors
+    /// If the rule or its Provider cannot be used as it is stored.
+    pub fn of(candidate: &'a Candidate) -> Result<Self, Unreadable> {
+        let rule = candidate.rule.as_ref().map_err(Clone::clone)?;
+        let target = match &candidate.provider {
+            None => None,
+            Some(FoundProvider { scope, provider }) => {
+                let compiled = provider.as_ref().map_err(Clone::clone)?;
+                let provider = &compiled.provider;
+                let repository = Repository::of(&provider.spec)
+                    .map_err(|error| Unreadable(format!("spec of Provider: {error}")))?;
+                Some(Target {
+                    repository,
+                    scope,
+                    provider,
+                    expression: compiled.expression.as_ref(),
+                })
+            }
+        };
+        Ok(Self { rule, target })
+    }
+}
+
+/// A status as it would be created, and what the event says about it.
+#[derive(Debug)]
+pub struct Draft {
+    /// The status.
+    pub item: StatusItem,
+    /// What the event says.
+    pub incoming: Incoming,
+    /// What is missing of it. The state matters more.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// A template that gave nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Which.
+    pub field: &'static str,
+    /// Why.
+    pub error: String,
+}
+
+/// Makes the status.
+pub fn draft(message: &EventMessage, reference: &Reference, subject: &Subject<'_>, wanted: &Wanted) -> Draft {
+    let event = &message.event;
+    let object = &event.involved_object;
+    let rule = &subject.rule.rule;
+    let target = subject.target.as_ref();
+    let host = target.map(|target| target.repository.host_kind);
+    let provider_name = ObjectName::new(&rule.metadata.namespace, &rule.spec.provider_ref.name);
+    let object_name = format!("{}/{}/{}", object.kind, object.namespace, object.name);
+    let metadata = merged(event, &rule.spec);
+    let variables = Once::new(|| variables(message, subject));
+
+    let default = context(rule, &message.cluster, object, host);
+    let given = target.and_then(|target| target.expression).map(|expression| {
+        let text = expression
+            .evaluate(variables.get())
+            .map_err(|failure| failure.to_string())?;
+        if text.contains(char::is_control) {
+            return Err("gives a control character".to_owned());
+        }
+        Ok(with_prefix(rule.spec.prefix.as_deref(), &text, host))
+    });
+    let failed_expression = match &given {
+        Some(Err(error)) => Some(FailedExpression {
+            hash: target.map_or_else(String::new, |target| {
+                FailedExpression::hash_of(&target.provider.spec)
+            }),
+            error: error.clone(),
+        }),
+        Some(Ok(_)) | None => None,
+    };
+    let summary = metadata
+        .get("summary")
+        .filter(|summary| !summary.is_empty() && host.is_some_and(HostKind::summary_counts));
+    let context_key = |context: &str| match host {
+        Some(host) => host.context_key(context, summary.map(String::as_str)),
+        None => context.to_owned(),
+    };
+    let (context, sk) = match given {
+        None => (default.clone(), context_key(&default)),
+        Some(Ok(context)) => {
+            let sk = context_key(&context);
+            (context, sk)
+        }
+        Some(Err(_)) => (
+            default,
+            cut(&format!("{NO_CONTEXT} {reference} {object_name}"), None),
+        ),
+    };
+
+    let mut left_out = Vec::new();
+    let mut written = |field, template: Option<&Template>| {
+        let given = template?
+            .evaluate(variables.get())
+            .map_err(|failure| failure.to_string());
+        match given.and_then(|text| presentable(field, text)) {
+            Ok(text) => Some(text),
+            Err(error) => {
+                left_out.push(LeftOut { field, error });
+                None
+            }
+        }
+    };
+    let description = written(DESCRIPTION, subject.rule.description.as_ref());
+    let target_url = written(TARGET_URL, subject.rule.target_url.as_ref());
+
+    let repository_key = match target {
+        Some(target) => target.repository.key(),
+        None => format!("{NO_PROVIDER}/{}/{provider_name}", message.cluster),
+    };
+    let key = StatusKey {
+        pk: status_pk(&repository_key, &wanted.sha),
+        sk,
+    };
+    let incoming = Incoming {
+        order_key: OrderKey::new(
+            wanted.state.into(),
+            event.timestamp,
+            &object.resource_version,
+            wanted.state,
+            &message.id,
+        ),
+        event_id: message.id.clone(),
+        desired: Desired {
+            state: wanted.state,
+            reason: event.reason.clone(),
+            description: description.unwrap_or_else(|| describe(&event.reason)),
+            target_url,
+            only_clears: wanted.only_clears,
+            received_at: Some(message.received_at.as_millisecond()),
+        },
+    };
+    let item = StatusItem {
+        commit7: wanted.sha.short().to_owned(),
+        context,
+        summary: summary.cloned(),
+        failed_expression,
+        desired: incoming.desired.clone(),
+        posted: None,
+        order_key: incoming.order_key.clone(),
+        event_id: incoming.event_id.clone(),
+        rev: 1,
+        unsure: false,
+        claims: 0,
+        claim_until: None,
+        due: Some(due_shard(&key)),
+        due_at: None,
+        parked: None,
+        ended: None,
+        attempts: 0,
+        unknown_commits: 0,
+        settled: 0,
+        posts: 0,
+        last_error: None,
+        rule: reference.clone(),
+        credential: target.map_or_else(String::new, |target| {
+            secret_name(
+                target.scope,
+                &target.provider.metadata.namespace,
+                &target.provider.spec.secret_ref.name,
+            )
+        }),
+        provider: provider_name,
+        cluster: message.cluster.clone(),
+        object: object_name,
+        rival: None,
+        expires_at: None,
+        key,
+    };
+    Draft {
+        item,
+        incoming,
+        left_out,
+    }
+}
+
+const DESCRIPTION: &str = "spec.description";
+const TARGET_URL: &str = "spec.targetUrl";
+
+/// What a template gave, as a host can show it.
+fn presentable(field: &'static str, text: String) -> Result<String, String> {
+    if field == DESCRIPTION {
+        let words: Vec<&str> = text
+            .split(|c: char| c.is_whitespace() || c.is_control())
+            .filter(|word| !word.is_empty())
+            .collect();
+        let line: String = words.join(" ").chars().take(MAX_DESCRIPTION_CHARS).collect();
+        return match line.is_empty() {
+            true => Err("gives an empty text".into()),
+            false => Ok(line),
+        };
+    }
+    let url = hosts::target_url(&text).ok_or("gives no address of the form https://HOST/PATH")?;
+    match url.chars().count() {
+        length if length > MAX_TARGET_URL_CHARS => Err(format!(
+            "gives {length} characters; expected at most {MAX_TARGET_URL_CHARS}"
+        )),
+        _ => Ok(url),
+    }
+}
+
+/// Made when they are first read: most rules have no expressions.
+struct Once<F> {
+    cell: std::cell::OnceCell<Variables>,
+    make: F,
+}
+
+impl<F: Fn() -> Variables> Once<F> {
+    fn new(make: F) -> Self {
+        Self {
+            cell: std::cell::OnceCell::new(),
+            make,
+        }
+    }
+
+    fn get(&self) -> &Variables {
+        self.cell.get_or_init(&self.make)
+    }
+}
+
+/// What expressions can read: the objects as Flux has them, the rule in the place of the Alert.
+fn variables(message: &EventMessage, subject: &Subject<'_>) -> Variables {
+    let rule = &subject.rule.rule;
+    let provider = subject
+        .target
+        .as_ref()
+        .map_or(Value::Null, |target| provider_value(target.provider));
+    Variables::new(
+        event_value(&message.event, &rule.spec),
+        provider,
+        serde_json::to_value(rule).unwrap_or_default(),
+        &message.cluster,
+    )
+}
+
+/// With the metadata as notification-controller combines it.
+fn event_value(event: &Event, spec: &shared::kinds::CommitStatusSpec) -> Value {
+    let mut value = serde_json::to_value(event).unwrap_or_default();
+    let metadata = merged(event, spec);
+    if !metadata.is_empty() {
+        value["metadata"] = json!(metadata);
+    }
+    value
+}
+
+fn provider_value(provider: &Provider) -> Value {
+    let mut value = serde_json::to_value(provider).unwrap_or_default();
+    // As it is written in YAML.
+    if let Some(spec) = value["spec"].as_object_mut()
+        && let Some(seconds) = spec.remove("timeoutSeconds")
+    {
+        spec.insert("timeout".into(), json!(format!("{seconds}s")));
+    }
+    value
+}
