@@ -469,6 +469,58 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_status_whose_context_an_expression_did_not_give_waits_for_another_expression() {
+        let with = |expression: Option<&str>| {
+            let mut provider = provider();
+            provider.spec.commit_status_expr = expression.map(str::to_owned);
+            provider
+        };
+        let mut unnamed = item();
+        unnamed.failed_expression = Some(FailedExpression {
+            hash: FailedExpression::hash_of(&with(Some("event.metadata.env")).spec),
+            error: "the event has no `event.metadata.env`".into(),
+        });
+        for (expression, expected) in [
+            (Some("event.metadata.env"), "parked no-context"),
+            (Some("event.reason"), "ended skipped(expression-changed)"),
+            (None, "ended skipped(expression-changed)"),
+        ] {
+            let table = table();
+            table.put_provider("*/apps/github", Ok(with(expression)));
+            assert_eq!(table.outcome(&unnamed).await, expected, "{expression:?}");
+        }
+        let table = table();
+        table.put_provider("*/apps/github", Ok(with(Some("event.metadata.env"))));
+        let Err(Record::Parked { error, .. }) = table.target(&unnamed).await else {
+            panic!("not parked");
+        };
+        assert_eq!(
+            error.as_deref(),
+            Some("spec.commitStatusExpr: the event has no `event.metadata.env`")
+        );
+    }
+
+    #[tokio::test]
+    async fn the_other_secrets_are_looked_for_where_the_credential_is() {
+        let table = table();
+        let mut behind = provider();
+        behind.spec.cert_secret_ref = Some(LocalReference { name: "ca".into() });
+        behind.spec.proxy_secret_ref = Some(LocalReference { name: "proxy".into() });
+        behind.spec.username = Some("jane".into());
+        table.put_provider("dev/apps/github", Ok(behind));
+        let secrets = table.target(&item()).await.unwrap().secrets;
+        assert_eq!(
+            secrets,
+            SecretNames {
+                credential: "dev/apps/token".into(),
+                certificates: Some("dev/apps/ca".into()),
+                proxy: Some("dev/apps/proxy".into()),
+                username: Some("jane".into()),
+            }
+        );
+    }
+
+    #[tokio::test]
     async fn an_own_rule_is_looked_for_under_its_own_scope() {
         let table = table();
         let mut own = item();

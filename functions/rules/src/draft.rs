@@ -306,3 +306,247 @@ fn provider_value(provider: &Provider) -> Value {
     }
     value
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evaluate::evaluate;
+    use crate::evaluate::tests::{SHA, rule, succeeded};
+    use crate::lookup::CompiledProvider;
+    use shared::CommitStatusRule;
+
+    const UID: &str = "0c9c2e41-d2f9-4f9b-9c41-bebc1984d67a";
+
+    fn provider(kind: &str, address: &str, expression: Option<&str>) -> Provider {
+        let mut provider: Provider = serde_json::from_value(json!({
+            "metadata": {"name": "git", "namespace": "apps", "uid": UID},
+            "spec": {"type": kind, "address": address, "secretRef": {"name": "token"}, "timeoutSeconds": 30},
+        }))
+        .unwrap();
+        provider.spec.commit_status_expr = expression.map(str::to_owned);
+        provider
+    }
+
+    fn github(expression: Option<&str>) -> Provider {
+        provider("github", "https://github.com/Acme/Fleet", expression)
+    }
+
+    fn message(event: Event) -> EventMessage {
+        EventMessage {
+            id: "00".into(),
+            cluster: "prod-eu".into(),
+            generation: 1,
+            received_at: event.timestamp,
+            event,
+        }
+    }
+
+    fn drafted(rule: CommitStatusRule, provider: Provider, event: Event) -> Draft {
+        let candidate = Candidate {
+            reference: "*/apps/podinfo".to_owned().try_into().unwrap(),
+            rule: Ok(CompiledRule::compile(rule).unwrap()),
+            provider: Some(FoundProvider {
+                scope: Scope::AllClusters,
+                provider: CompiledProvider::compile(provider),
+            }),
+        };
+        let subject = Subject::of(&candidate).unwrap();
+        let message = message(event);
+        let wanted = evaluate(subject.rule, &message.event).unwrap();
+        draft(&message, &candidate.reference, &subject, &wanted)
+    }
+
+    fn with(change: impl FnOnce(&mut CommitStatusRule)) -> CommitStatusRule {
+        let mut rule = rule();
+        change(&mut rule);
+        rule
+    }
+
+    fn in_production() -> Event {
+        let mut event = succeeded();
+        event.metadata.insert("environment".into(), "production".into());
+        event
+    }
+
+    // notification-controller internal/server/provider_commit_status_test.go, with the Alert of a rule.
+    #[test]
+    fn p18_an_expression_gives_the_context_as_it_is() {
+        let upstream = "event.involvedObject.kind + '/' + event.involvedObject.name + '/' + event.metadata.environment + '/' \
+                        + provider.metadata.uid.split('-').first().value() + '/' + alert.metadata.name";
+        let item = drafted(rule(), github(Some(upstream)), in_production()).item;
+        assert_eq!(item.context, "Kustomization/podinfo/production/0c9c2e41/podinfo");
+        assert_eq!(item.key.sk, "kustomization/podinfo/production/0c9c2e41/podinfo");
+        assert_eq!(item.failed_expression, None);
+        assert_eq!(item.key.pk, format!("github.com/acme/fleet@{SHA}"));
+    }
+
+    #[test]
+    fn only_a_prefix_the_rule_sets_goes_before_it() {
+        let context = |prefix: Option<&str>| {
+            let rule = with(|rule| rule.spec.prefix = prefix.map(str::to_owned));
+            drafted(rule, github(Some("cluster + '!'")), succeeded())
+                .item
+                .context
+        };
+        assert_eq!(context(None), "prod-eu!");
+        assert_eq!(context(Some("")), "prod-eu!");
+        assert_eq!(context(Some("eu")), "eu/prod-eu!");
+    }
+
+    #[test]
+    fn one_that_fails_keeps_a_place_of_its_own_and_what_it_lacked() {
+        let item = |expression| drafted(rule(), github(Some(expression)), succeeded()).item;
+        let failed = item("event.metadata.environment + '/x'");
+        assert_eq!(
+            failed.key.sk,
+            "no context */apps/podinfo Kustomization/apps/podinfo"
+        );
+        let error = failed.failed_expression.unwrap();
+        assert_eq!(error.error, "the event has no `event.metadata.environment`");
+        assert_eq!(
+            error.hash,
+            FailedExpression::hash_of(&github(Some("event.metadata.environment + '/x'")).spec)
+        );
+        let controls = item("event.message.size() > 0 ? 'a\\nb' : ''")
+            .failed_expression
+            .unwrap();
+        assert_eq!(controls.error, "gives a control character");
+    }
+
+    #[test]
+    fn a_long_one_is_cut_for_its_host() {
+        let azure = |expression: &str| {
+            let provider = provider(
+                "azuredevops",
+                "https://dev.azure.com/acme/web/_git/fleet",
+                Some(expression),
+            );
+            drafted(rule(), provider, succeeded()).item.context
+        };
+        let [one, two] = ["'a'", "'b'"].map(|end| azure(&format!("'{}' + {end}", "x".repeat(200))));
+        assert_eq!((one.len(), two.len()), (128, 128));
+        assert_ne!(one, two);
+    }
+
+    #[test]
+    fn what_people_read_and_where_they_go_may_depend_on_the_event() {
+        let rule = with(|rule| {
+            rule.spec.description = Some("${event.reason} \n in ${cluster}".into());
+            rule.spec.target_url =
+                Some("https://acme.com/${cluster}?name=${event.involvedObject.name} x".into());
+        });
+        let draft = drafted(rule, github(None), succeeded());
+        assert_eq!(
+            draft.item.desired.description,
+            "ReconciliationSucceeded in prod-eu"
+        );
+        assert_eq!(
+            draft.item.desired.target_url.as_deref(),
+            Some("https://acme.com/prod-eu?name=podinfo%20x")
+        );
+        assert_eq!(draft.left_out, []);
+        assert_eq!(draft.item.context, "prod-eu/apps/kustomization/podinfo");
+    }
+
+    #[test]
+    fn what_cannot_be_said_is_left_out_and_the_state_is_not() {
+        let rule = with(|rule| {
+            rule.spec.description = Some("${event.metadata.note}".into());
+            rule.spec.target_url = Some("${event.metadata.note}".into());
+        });
+        let draft = drafted(rule.clone(), github(None), succeeded());
+        assert_eq!(draft.item.desired.description, "reconciliation succeeded");
+        assert_eq!(draft.item.desired.target_url, None);
+        let missing = "the event has no `event.metadata.note`";
+        let left_out = |field, error: &str| LeftOut {
+            field,
+            error: error.into(),
+        };
+        assert_eq!(
+            draft.left_out,
+            [left_out(DESCRIPTION, missing), left_out(TARGET_URL, missing)]
+        );
+
+        let mut noted = succeeded();
+        for (note, error) in [
+            (
+                "javascript:alert(1)",
+                "gives no address of the form https://HOST/PATH",
+            ),
+            (
+                "https://user:password@acme.com",
+                "gives no address of the form https://HOST/PATH",
+            ),
+            (
+                &format!("https://acme.com/{}", "x".repeat(1_000)),
+                "gives 1017 characters; expected at most 1000",
+            ),
+        ] {
+            noted.metadata.insert("note".into(), note.into());
+            let draft = drafted(rule.clone(), github(None), noted.clone());
+            assert_eq!(draft.left_out, [left_out(TARGET_URL, error)]);
+        }
+    }
+
+    // notification-controller internal/notifier/azure_devops_test.go: summary.
+    #[test]
+    fn p18_a_summary_tells_statuses_apart_where_the_host_has_a_place_for_it() {
+        let mut event = succeeded();
+        event.metadata.insert("summary".into(), "from the Alert".into());
+        let azure = || provider("azuredevops", "https://dev.azure.com/acme/web/_git/fleet", None);
+        let drafted_with = |rule, provider| drafted(rule, provider, event.clone()).item;
+
+        let item = drafted_with(rule(), azure());
+        assert_eq!(item.summary.as_deref(), Some("from the Alert"));
+        assert_eq!(
+            item.key.sk,
+            "fluxcd:from the Alert/prod-eu/apps/kustomization/podinfo"
+        );
+        let own = with(|rule| rule.spec.summary = Some("from the rule".into()));
+        assert_eq!(
+            drafted_with(own, azure()).summary.as_deref(),
+            Some("from the rule")
+        );
+        let item = drafted_with(rule(), github(None));
+        assert_eq!(
+            (item.summary, item.key.sk.as_str()),
+            (None, "prod-eu/apps/kustomization/podinfo")
+        );
+    }
+
+    #[test]
+    fn expressions_see_a_provider_as_it_is_written() {
+        let expression = "provider.spec.type + provider.spec.timeout + provider.spec.address + alert.spec.providerRef.name \
+                          + event.timestamp + event.severity";
+        let context = drafted(rule(), github(Some(expression)), succeeded())
+            .item
+            .context;
+        assert_eq!(
+            context,
+            "github30shttps://github.com/Acme/Fleetgithub2026-08-07T13:13:02Zinfo"
+        );
+    }
+
+    #[test]
+    fn a_provider_that_cannot_be_used_says_why() {
+        let unreadable = |provider: Provider| {
+            let candidate = Candidate {
+                reference: "*/apps/podinfo".to_owned().try_into().unwrap(),
+                rule: Ok(CompiledRule::compile(rule()).unwrap()),
+                provider: Some(FoundProvider {
+                    scope: Scope::AllClusters,
+                    provider: CompiledProvider::compile(provider),
+                }),
+            };
+            Subject::of(&candidate).map(drop).unwrap_err().to_string()
+        };
+        assert!(
+            unreadable(github(Some("evnt.reason")))
+                .starts_with("spec.commitStatusExpr of Provider: column 1: undeclared")
+        );
+        assert!(
+            unreadable(provider("sourcehut", "https://git.sr.ht/~a/b", None))
+                .starts_with("spec of Provider: `sourcehut` is no Git host of this release")
+        );
+    }
+}

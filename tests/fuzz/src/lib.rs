@@ -13,11 +13,6 @@ pub mod intake {
     pub mod signature;
 }
 
-#[path = "../../../functions/poster/src"]
-pub mod poster {
-    pub mod host;
-}
-
 #[path = "../../../infra/cli/src"]
 pub mod cli {
     pub mod names;

@@ -3,18 +3,19 @@
 
 #![no_main]
 
-use fuzz::poster::host::{Credential, PostError, classify, refusal};
 use fuzz::{fields, head_and_body};
+use hosts::{Access, GitHubApp, HostKind, PostError, refusal};
+use http::StatusCode;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 use jiff::{SignedDuration, Timestamp};
 use libfuzzer_sys::fuzz_target;
-use reqwest::StatusCode;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use shared::{HostKind, State};
+use shared::State;
 
 const TOKEN: &str = "s3cr3t:t0k3nt0k3nt0k3n";
 const PASSWORD: &str = "t0k3nt0k3nt0k3n";
-/// The same, as Bitbucket is told it.
+/// The same, as Bitbucket is told it, and as Azure DevOps is.
 const BASIC: &str = "czNjcjN0OnQwazNudDBrM250MGszbg==";
+const BASIC_WITHOUT_USER: &str = "OnMzY3IzdDp0MGszbnQwazNudDBrM24=";
 
 const MAX_MESSAGE_CHARS: usize = 200;
 const LONGEST_HOLD: SignedDuration = SignedDuration::from_hours(24);
@@ -54,11 +55,25 @@ fuzz_target!(|input: &[u8]| {
         || body.trim_start().starts_with('<');
     let arrived: Timestamp = "2026-08-07T13:13:02Z".parse().unwrap();
 
+    for outcome in [
+        GitHubApp::token(status, &headers, &body, arrived).map(drop),
+        GitHubApp::found(status, &headers, &body, arrived).map(drop),
+    ] {
+        let taken = outcome.is_ok();
+        assert!(
+            !taken || status.is_success() || status == StatusCode::NOT_FOUND,
+            "{status} {body}"
+        );
+    }
     for host_kind in HostKind::ALL {
         let secret = serde_json::json!({ "token": TOKEN }).to_string().into();
-        let credential = Credential::from_secret(host_kind, &secret).unwrap();
+        let Ok(Access::Direct(credential)) = host_kind.access(&secret, None) else {
+            panic!("{host_kind}");
+        };
         for wanted in [State::Pending, State::Success, State::Failure, State::Superseded] {
-            let outcome = classify(host_kind, &credential, wanted, status, &headers, &body, arrived);
+            let outcome = host_kind
+                .classify(wanted, status, &headers, &body, arrived)
+                .map_err(|error| error.presented(&credential));
             if let Err(error) = &outcome {
                 check_words(host_kind, error);
             }
@@ -77,7 +92,8 @@ fn check_words(host_kind: HostKind, error: &PostError) {
     // The others know no parts of a token.
     let secrets: &[&str] = match host_kind {
         HostKind::Bitbucket => &[TOKEN, PASSWORD, BASIC],
-        HostKind::GitHub | HostKind::GitLab => &[TOKEN],
+        HostKind::AzureDevOps => &[TOKEN, BASIC_WITHOUT_USER],
+        _ => &[TOKEN],
     };
     for secret in secrets {
         assert!(!format!("{error} {error:?}").contains(secret), "{error}");
@@ -98,6 +114,12 @@ fn check_meaning(
     outcome: &Result<(), PostError>,
     arrived: Timestamp,
 ) {
+    // What went wrong has a name of its own at these, which counts whatever the status is.
+    let names_its_class = match host_kind {
+        HostKind::AzureDevOps => says(body, "exception"),
+        HostKind::BitbucketServer => says(body, "exception"),
+        _ => false,
+    };
     let as_it_should_be = match outcome {
         Ok(()) => {
             let shows_it_already =
@@ -111,14 +133,14 @@ fn check_meaning(
             let hold = until.duration_since(arrived);
             matches!(code, 403 | 429) && hold > SignedDuration::ZERO && hold <= LONGEST_HOLD
         }
-        Err(PostError::Unauthorized(_)) => code == 401,
-        Err(PostError::UnknownCommit(_)) => matches!(code, 404 | 422),
+        Err(PostError::Unauthorized(_)) => code == 401 || host_kind == HostKind::AzureDevOps && code == 203,
+        Err(PostError::UnknownCommit(_)) => matches!(code, 404 | 422) || names_its_class && code > 299,
         Err(PostError::Permanent { reason, .. }) => {
             REASONS.contains(reason)
                 && match code {
                     200..=299 => is_page && *reason == refusal::REJECTED,
                     300..=399 => *reason == refusal::MOVED,
-                    401 | 408 | 409 | 425 | 429 | 500.. => false,
+                    401 | 408 | 409 | 425 | 429 | 500.. => names_its_class,
                     _ => true,
                 }
         }

@@ -1,5 +1,7 @@
 //! The way over the network, against servers on this machine.
 
+mod ways;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::process::Command;

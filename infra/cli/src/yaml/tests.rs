@@ -373,10 +373,7 @@ fn each_impossible_value_of_a_provider_says_what_was_expected() {
             "username: 'a:b'",
             "a.yaml:11:13: spec.username: no user name; expected text without `:`",
         ),
-        (
-            "insecure: 'yes'",
-            "a.yaml:11:13: spec.insecure: expected",
-        ),
+        ("insecure: 'yes'", "a.yaml:11:13: spec.insecure: expected"),
         (
             "commitStatusExpr: \"event.involvedObject.kind + '/' + evnt.metadata.env\"",
             "a.yaml:11:21: spec.commitStatusExpr: no expression for a context: column 35: undeclared variable `evnt`; \
