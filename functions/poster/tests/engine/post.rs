@@ -13,6 +13,7 @@ use poster::post::LEASE_MILLIS;
 use serde_json::{Value, json};
 use shared::State::{Failure, Pending, Success};
 use shared::item::{StatusItem, due_shard, parked_shard};
+use shared::kinds::LocalReference;
 use shared::message::{PostHint, StatusKey};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -297,6 +298,59 @@ async fn a_missing_secret_holds_its_statuses_until_it_is_there() {
         assert!(work_on(&world, &deps, key).await.is_posted());
     }
     assert_eq!(world.credential(CREDENTIAL).await.unwrap().holds, 0);
+}
+
+#[tokio::test]
+async fn certificates_and_proxies_that_cannot_be_used_hold_no_credential_and_heal_by_themselves() {
+    let world = World::new().await;
+    let deps = world.deps();
+    let key = world.key("dev/x");
+    world.put_status(&world.due("dev/x", Success)).await;
+    world
+        .put_provider(|provider| {
+            provider.spec.proxy_secret_ref = Some(LocalReference { name: "proxy".into() })
+        })
+        .await;
+    let proxy = format!("{}proxy", CREDENTIAL.strip_suffix("token").unwrap());
+
+    let item = work_on(&world, &deps, &key).await;
+    assert_eq!(
+        (item.due_at, item.attempts, item.unsure),
+        (Some(NOW + 30_000), 1, false)
+    );
+    assert_eq!(item.last_error.unwrap(), format!("there is no secret {proxy}"));
+    assert_eq!(world.credential(CREDENTIAL).await.unwrap().hold_until, None);
+
+    world.secrets.set_whole(&proxy, &json!({"address": "nowhere"}));
+    world.advance(30_000);
+    let item = work_on(&world, &deps, &key).await;
+    assert!(
+        item.last_error
+            .unwrap()
+            .starts_with(&format!("secret {proxy} cannot be used: `address`")),
+    );
+
+    // The host itself, which answers whoever asks it for another.
+    world
+        .secrets
+        .set_whole(&proxy, &json!({"address": world.server.uri()}));
+    world.advance(60_000);
+    assert!(work_on(&world, &deps, &key).await.is_posted());
+}
+
+#[tokio::test]
+async fn what_is_posted_is_written_with_its_link_and_never_because_of_it() {
+    let world = World::new().await;
+    let deps = world.deps();
+    let mut item = world.due("dev/x", Success);
+    item.desired.target_url = Some("https://acme.com/prod".into());
+    world.put_status(&item).await;
+
+    work_on(&world, &deps, &item.key).await;
+
+    let requests = world.server.received_requests().await.unwrap();
+    let body: serde_json::Value = requests[0].body_json().unwrap();
+    assert_eq!(body["target_url"], "https://acme.com/prod");
 }
 
 #[tokio::test]

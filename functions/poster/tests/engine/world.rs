@@ -82,6 +82,14 @@ impl Secrets {
         self.secrets.lock().unwrap().insert(credential.into(), secret);
     }
 
+    /// A whole secret, as JSON.
+    pub(crate) fn set_whole(&self, name: &str, secret: &serde_json::Value) {
+        self.secrets
+            .lock()
+            .unwrap()
+            .insert(name.into(), secret.to_string());
+    }
+
     pub(crate) fn remove(&self) {
         self.secrets.lock().unwrap().clear();
     }

@@ -11,7 +11,7 @@ use rules::ports::Written;
 use rules::verdict::{SkipReason, Verdict};
 use serde_json::json;
 use shared::State;
-use shared::item::{Posted, StatusItem, due_shard, parked_shard};
+use shared::item::{FailedExpression, Posted, StatusItem, due_shard, parked_shard};
 use shared::message::StatusKey;
 
 use crate::world::{
@@ -49,6 +49,37 @@ async fn applied(
 
 const SEND: Hint = Hint::Send;
 const NO_HINT: Hint = Hint::None;
+
+#[tokio::test]
+async fn a_change_says_anew_which_expression_failed() {
+    let world = World::new().await;
+    let key = key(REPOSITORY);
+    let failed = |hash: &str| FailedExpression {
+        hash: hash.into(),
+        error: "the event has no `event.metadata.env`".into(),
+    };
+    let drafted = |incoming: &Incoming, hash| StatusItem {
+        failed_expression: Some(failed(hash)),
+        ..draft(&key, incoming)
+    };
+    let (first, second) = (pending(1), success(2));
+    table(&world)
+        .apply(&drafted(&first, "one"), &first, NOW)
+        .await
+        .unwrap();
+    assert_eq!(
+        world.item(&key).await.unwrap().failed_expression,
+        Some(failed("one"))
+    );
+    table(&world)
+        .apply(&drafted(&second, "two"), &second, NOW)
+        .await
+        .unwrap();
+    assert_eq!(
+        world.item(&key).await.unwrap().failed_expression,
+        Some(failed("two"))
+    );
+}
 
 #[tokio::test]
 async fn a_first_event_is_due_in_a_minute_and_hinted_at_once() {
