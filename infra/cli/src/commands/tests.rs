@@ -240,6 +240,17 @@ async fn apply_warns_of_what_will_not_do_what_its_author_expects() {
     warning: CommitStatus flux-system/webapp: prefix "dev" covers every cluster, where objects of one name overwrite each other's status; leave out prefix to have cluster and namespace in it
     warning: the Alert of cluster "dev" does not watch web; run `commitstatus connect dev | kubectl apply -f -` again
     "#);
+
+    let provider = FILE.split_once("---\n").unwrap().0;
+    let same_everywhere = provider.replace("timeout: 30s", "commitStatusExpr: event.involvedObject.name");
+    let said = operator
+        .says("apply -f - --all-clusters", &same_everywhere)
+        .await
+        .ok();
+    insta::assert_snapshot!(said.err, @"warning: Provider flux-system/github: commitStatusExpr gives the same context in every cluster, so their statuses overwrite each other; add `cluster` to it, or a prefix to the rules of each cluster");
+    let apart = provider.replace("timeout: 30s", "commitStatusExpr: cluster + '/' + event.reason");
+    let said = operator.says("apply -f - --all-clusters", &apart).await.ok();
+    assert_eq!(said.err, "");
 }
 
 #[tokio::test]

@@ -32,6 +32,7 @@ pub(super) async fn of(scope: &Scope, objects: &[Object], store: &Store) -> Resu
     };
     warnings.extend(missing_providers(scope, &rules, store).await?);
     warnings.extend(rules.iter().filter_map(|rule| wide_prefix(scope, rule)));
+    warnings.extend(objects.iter().filter_map(|object| wide_expression(scope, object)));
     warnings.extend(clusters.iter().filter_map(|cluster| not_watched(cluster, &rules)));
     Ok(warnings)
 }
@@ -98,6 +99,25 @@ fn wide_prefix(scope: &Scope, rule: &CommitStatusRule) -> Option<String> {
          status; leave out prefix to have cluster and namespace in it",
         rule.metadata.object_name()
     ))
+}
+
+/// Where an expression gives the context, cluster and namespace are in it only if it says so.
+fn wide_expression(scope: &Scope, object: &Object) -> Option<String> {
+    let Object::Provider(provider) = object else {
+        return None;
+    };
+    let expression = provider.spec.commit_status_expr.as_ref()?;
+    // Metadata may hold what Alerts of the clusters add, each its own.
+    let tells_clusters_apart = ["cluster", "event.metadata", "event.involvedObject.uid"]
+        .iter()
+        .any(|part| expression.contains(part));
+    (*scope == Scope::AllClusters && !tells_clusters_apart).then(|| {
+        format!(
+            "Provider {}: commitStatusExpr gives the same context in every cluster, so their statuses overwrite each \
+             other; add `cluster` to it, or a prefix to the rules of each cluster",
+            provider.metadata.object_name()
+        )
+    })
 }
 
 fn not_watched(cluster: &Cluster, rules: &[&CommitStatusRule]) -> Option<String> {
