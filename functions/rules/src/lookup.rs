@@ -1,12 +1,13 @@
 //! Finds the rules an event may concern, and what they refer to. Cached for some seconds in the warm function.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use expressions::Expression;
 use jiff::{SignedDuration, Timestamp};
+use shared::item::ClusterItem;
 use shared::kinds::{ObjectName, Provider, Reference, Scope};
-use shared::{InvolvedObject, item::ClusterItem};
+use shared::{CommitStatusRule, InvolvedObject};
 use tokio::sync::Mutex;
 
 use crate::evaluate::CompiledRule;
@@ -73,6 +74,35 @@ pub struct Lookup<S> {
     store: S,
     candidates: Mutex<Cache<ObjectOfCluster, Arc<Vec<Candidate>>>>,
     clusters: Mutex<Cache<String, ClusterItem>>,
+    rules: std::sync::Mutex<Compiled<Reference, CommitStatusRule, CompiledRule>>,
+    providers: std::sync::Mutex<Compiled<Reference, Provider, CompiledProvider>>,
+}
+
+/// What was compiled, as long as it is still read the same: expressions cost more than a read from the table.
+struct Compiled<K, S, C> {
+    entries: HashMap<K, (S, C)>,
+}
+
+impl<K: std::hash::Hash + Eq, S: PartialEq + Clone, C: Clone> Compiled<K, S, C> {
+    fn new() -> Self {
+        Self {
+            entries: HashMap::new(),
+        }
+    }
+
+    fn get<E>(&mut self, key: K, source: S, compile: impl FnOnce(S) -> Result<C, E>) -> Result<C, E> {
+        if let Some((kept, compiled)) = self.entries.get(&key)
+            && *kept == source
+        {
+            return Ok(compiled.clone());
+        }
+        let compiled = compile(source.clone())?;
+        if self.entries.len() >= CACHE_ENTRIES {
+            self.entries.clear();
+        }
+        self.entries.insert(key, (source, compiled.clone()));
+        Ok(compiled)
+    }
 }
 
 impl<S: RuleStore> Lookup<S> {
@@ -82,6 +112,8 @@ impl<S: RuleStore> Lookup<S> {
             store,
             candidates: Mutex::new(Cache::new()),
             clusters: Mutex::new(Cache::new()),
+            rules: std::sync::Mutex::new(Compiled::new()),
+            providers: std::sync::Mutex::new(Compiled::new()),
         }
     }
 
@@ -172,7 +204,10 @@ impl<S: RuleStore> Lookup<S> {
             return Ok(()); // two of its sources name the object
         }
         let rule = found.rule.and_then(|rule| {
-            CompiledRule::compile(rule).map_err(|error| Unreadable(error.to_string().replace('\n', " ")))
+            let mut compiled = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+            compiled
+                .get(reference.clone(), rule, CompiledRule::compile)
+                .map_err(|error| Unreadable(error.to_string().replace('\n', " ")))
         });
         let provider = match &rule {
             Ok(compiled) => {
@@ -201,9 +236,15 @@ impl<S: RuleStore> Lookup<S> {
             (None, Some(all)) => Some((Scope::AllClusters, all)),
             (None, None) => None,
         };
-        Ok(found.map(|(scope, provider)| FoundProvider {
-            scope,
-            provider: provider.and_then(CompiledProvider::compile),
+        Ok(found.map(|(scope, provider)| {
+            let reference = Reference {
+                scope: scope.clone(),
+                name: name.clone(),
+            };
+            let mut compiled = self.providers.lock().unwrap_or_else(PoisonError::into_inner);
+            let provider =
+                provider.and_then(|provider| compiled.get(reference, provider, CompiledProvider::compile));
+            FoundProvider { scope, provider }
         }))
     }
 }
@@ -235,6 +276,28 @@ impl<K: std::hash::Hash + Eq, V: Clone> Cache<K, V> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_read_the_same_is_compiled_once() {
+        let mut compiled = Compiled::new();
+        let mut times = 0;
+        for (key, source, expected) in [("a", 1, 1), ("a", 1, 1), ("b", 1, 2), ("a", 2, 3), ("a", 2, 3)] {
+            let result = compiled.get(key, source, |source| {
+                times += 1;
+                Ok::<_, ()>(source * 10)
+            });
+            assert_eq!((result, times), (Ok(source * 10), expected));
+        }
+        for _ in 0..2 {
+            let failed = compiled.get("c", 1, |_| {
+                times += 1;
+                Err("no")
+            });
+            assert_eq!(failed, Err("no"));
+        }
+        assert_eq!(times, 5, "what does not compile is tried again");
+    }
+
     use crate::evaluate::tests::{object, rule};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
