@@ -27,7 +27,7 @@ pub const OUTCOMES: &str = "Outcomes";
 pub const CALLS: &str = "Calls";
 /// poster: from the receipt of an event until its change was posted.
 pub const EVENT_TO_POSTED: &str = "EventToPosted";
-/// poster: holds of a credential that was refused or missing.
+/// poster: holds of a credential that was refused or missing, and certificates and proxies that cannot be used.
 pub const CREDENTIALS_REFUSED: &str = "CredentialsRefused";
 /// poster: holds of a credential until the instant its host named.
 pub const RATE_LIMITS: &str = "RateLimits";

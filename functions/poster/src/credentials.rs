@@ -184,14 +184,16 @@ impl<S: SecretStore> Credentials<S> {
             (Some(name), Some(secret)) => Some(Proxy::from_secret(&secret).map_err(unusable(name))?),
             (None, _) => None,
         };
-        let from = match (&proxy, &certificates) {
-            (_, Some(_)) => names.certificates.as_ref().unwrap_or(name),
-            _ => names.proxy.as_ref().unwrap_or(name),
-        };
         let connection = Connection { certificates, proxy };
-        let way = self.hosts.way(&connection).map_err(|source| NoEntry::NoWay {
-            name: from.clone(),
-            source,
+        let way = self.hosts.way(&connection).map_err(|source| {
+            let other = match source.is_about_the_proxy {
+                true => &names.proxy,
+                false => &names.certificates,
+            };
+            NoEntry::NoWay {
+                name: other.as_ref().unwrap_or(name).clone(),
+                source,
+            }
         })?;
         Ok(Entry {
             access,

@@ -66,8 +66,12 @@ pub struct Way {
 
 /// Certificates or a proxy that cannot be used. Says nothing of what they hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct NoWay(String);
+#[error("{problem}")]
+pub struct NoWay {
+    problem: String,
+    /// Whether it is the proxy, and not the certificates.
+    pub is_about_the_proxy: bool,
+}
 
 #[derive(Clone)]
 struct Lookup(Arc<dyn Resolve>);
@@ -133,7 +137,16 @@ impl Hosts {
 
     fn client_for(&self, connection: &Connection) -> Result<Client, NoWay> {
         // The library's own words may quote what the secret holds.
-        let no_way = |what: &'static str| move |_: reqwest::Error| NoWay(what.to_owned());
+        let no_way = |what: &'static str| {
+            move |_: reqwest::Error| NoWay {
+                problem: what.to_owned(),
+                is_about_the_proxy: false,
+            }
+        };
+        let no_proxy = |problem: String| NoWay {
+            problem,
+            is_about_the_proxy: true,
+        };
         let mut builder = client(&self.policy, &self.lookup);
         if let Some(certificates) = &connection.certificates {
             if let Some(pem) = &certificates.authorities {
@@ -151,14 +164,15 @@ impl Hosts {
         }
         if let Some(proxy) = &connection.proxy {
             self.check_literal(&proxy.address)
-                .map_err(|error| NoWay(format!("the proxy: {}", error.message())))?;
+                .map_err(|error| no_proxy(format!("the proxy: {}", error.message())))?;
             let mut address = proxy.address.clone();
             if let Some((name, password)) = &proxy.credential {
                 // Neither fails where there is a host.
                 let _ = address.set_username(name);
                 let _ = address.set_password(Some(password.expose_secret()));
             }
-            let proxy = Proxy::all(address).map_err(no_way("`address` in the secret is no proxy's"))?;
+            let proxy = Proxy::all(address)
+                .map_err(|_| no_proxy("`address` in the secret is no proxy's".to_owned()))?;
             builder = builder.proxy(proxy);
         }
         builder

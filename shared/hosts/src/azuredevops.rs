@@ -180,7 +180,9 @@ impl Host for AzureDevOps {
     fn classify(answer: &Answer<'_>, _wanted: State, now: Timestamp) -> Result<(), PostError> {
         let body = answer.json();
         let text = texts(&body["message"]);
-        let is = |keys: &[&str]| !answer.status.is_success() && body["typeKey"].as_str().is_some_and(|key| keys.contains(&key));
+        let is = |keys: &[&str]| {
+            !answer.status.is_success() && body["typeKey"].as_str().is_some_and(|key| keys.contains(&key))
+        };
         match answer.status {
             // With 500, of all: whatever the status, nothing was taken.
             _ if is(&["GitObjectDoesNotExistException", "GitCommitDoesNotExistException"]) => {

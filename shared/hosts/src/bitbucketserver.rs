@@ -111,7 +111,9 @@ impl Host for BitbucketServer {
         let body = answer.json();
         let text = text(&body);
         match answer.status {
-            status if !status.is_success() && says(&body, "NoSuchCommitException") => Err(PostError::UnknownCommit(answer.message(&text))),
+            status if !status.is_success() && says(&body, "NoSuchCommitException") => {
+                Err(PostError::UnknownCommit(answer.message(&text)))
+            }
             // It has the same status for a credential that is not valid and for one that may not do this.
             StatusCode::UNAUTHORIZED if says(&body, "AuthorisationException") => {
                 Err(PostError::permanent(refusal::FORBIDDEN, answer.message(&text)))

@@ -68,8 +68,13 @@ impl Host for Gitea {
     }
 
     fn classify(answer: &Answer<'_>, _wanted: State, now: Timestamp) -> Result<(), PostError> {
-        let text = text(&answer.json());
-        if answer.status == StatusCode::NOT_FOUND && text.to_ascii_lowercase().contains("sha") {
+        let body = answer.json();
+        let text = text(&body);
+        let is_the_sha = |error: &Value| error == "sha";
+        let about_the_commit = body["errors"]
+            .as_array()
+            .is_some_and(|errors| errors.iter().any(is_the_sha));
+        if answer.status == StatusCode::NOT_FOUND && about_the_commit {
             return Err(PostError::UnknownCommit(answer.message(&text)));
         }
         answer.classify(&text, now)

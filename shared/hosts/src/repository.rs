@@ -89,7 +89,7 @@ impl Repository {
         let is_loopback = is_loopback(&url);
         if scheme == "http" && !is_loopback && !insecure {
             return Err(error(format!(
-                "`http://{host}` would send the credential unprotected"
+                "`http://{host}` would send the credential unprotected, which takes `insecure: true`"
             )));
         }
         let authority = match url.port() {
@@ -446,7 +446,7 @@ mod tests {
             (
                 GitHub,
                 "http://github.com/foo/bar",
-                "`http://github.com` would send the credential unprotected; expected https://github.com/OWNER/REPOSITORY",
+                "`http://github.com` would send the credential unprotected, which takes `insecure: true`; expected https://github.com/OWNER/REPOSITORY",
             ),
             (
                 GitHub,

@@ -248,6 +248,12 @@ async fn apply_warns_of_what_will_not_do_what_its_author_expects() {
         .await
         .ok();
     insta::assert_snapshot!(said.err, @"warning: Provider flux-system/github: commitStatusExpr gives the same context in every cluster, so their statuses overwrite each other; add `cluster` to it, or a prefix to the rules of each cluster");
+    let example = provider.replace(
+        "timeout: 30s",
+        "commitStatusExpr: cluster + provider.metadata.uid",
+    );
+    let said = operator.says("apply -f - --all-clusters", &example).await.ok();
+    insta::assert_snapshot!(said.err, @"warning: Provider flux-system/github: commitStatusExpr reads provider.metadata.uid, and this Provider has none, so its statuses wait as parked; set metadata.uid to that of the Provider in the cluster, or name `cluster` instead");
     let apart = provider.replace("timeout: 30s", "commitStatusExpr: cluster + '/' + event.reason");
     let said = operator.says("apply -f - --all-clusters", &apart).await.ok();
     assert_eq!(said.err, "");

@@ -29,7 +29,7 @@ const FLUX_KINDS: [&str; 12] = [
 ];
 /// As in Flux's Alert.
 const MAX_SUMMARY: usize = 255;
-/// The shortest context a host allows is 255 characters, and kind and name come after the prefix.
+/// Most hosts take contexts of 255 characters, and kind and name come after the prefix. What is longer is cut.
 const MAX_PREFIX: usize = 200;
 /// Metadata that names the commit; a rule must not.
 const COMMIT_METADATA: [&str; 3] = ["commit", "revision", "originRevision"];

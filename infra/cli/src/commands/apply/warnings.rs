@@ -33,6 +33,7 @@ pub(super) async fn of(scope: &Scope, objects: &[Object], store: &Store) -> Resu
     warnings.extend(missing_providers(scope, &rules, store).await?);
     warnings.extend(rules.iter().filter_map(|rule| wide_prefix(scope, rule)));
     warnings.extend(objects.iter().filter_map(|object| wide_expression(scope, object)));
+    warnings.extend(objects.iter().filter_map(without_uid));
     warnings.extend(clusters.iter().filter_map(|cluster| not_watched(cluster, &rules)));
     Ok(warnings)
 }
@@ -115,6 +116,21 @@ fn wide_expression(scope: &Scope, object: &Object) -> Option<String> {
         format!(
             "Provider {}: commitStatusExpr gives the same context in every cluster, so their statuses overwrite each \
              other; add `cluster` to it, or a prefix to the rules of each cluster",
+            provider.metadata.object_name()
+        )
+    })
+}
+
+/// Flux's own example reads it, and what was written by hand has none.
+fn without_uid(object: &Object) -> Option<String> {
+    let Object::Provider(provider) = object else {
+        return None;
+    };
+    let expression = provider.spec.commit_status_expr.as_ref()?;
+    (provider.metadata.uid.is_none() && expression.contains("provider.metadata.uid")).then(|| {
+        format!(
+            "Provider {}: commitStatusExpr reads provider.metadata.uid, and this Provider has none, so its statuses wait as \
+             parked; set metadata.uid to that of the Provider in the cluster, or name `cluster` instead",
             provider.metadata.object_name()
         )
     })
