@@ -38,10 +38,13 @@ impl Host for GitLab {
     /// project id in place of the path.
     fn locate(address: &Address<'_>) -> Result<Location, String> {
         let (base_path, path) = match address.whole_path.split_once(PROJECTS) {
-            Some((base_path, path)) => (base_path.trim_end_matches('/'), path.trim_matches('/')),
+            Some((base_path, path)) => {
+                let path = path.trim_matches('/');
+                let path = path.strip_suffix(".git").unwrap_or(path).trim_end_matches('/');
+                (base_path.trim_end_matches('/'), path)
+            }
             None => ("", address.path),
         };
-        let path = path.strip_suffix(".git").unwrap_or(path).trim_end_matches('/');
         address.below(base_path, path, |parts| {
             parts.len() > 1
                 || parts

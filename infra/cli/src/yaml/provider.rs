@@ -136,7 +136,12 @@ fn address_of(
     findings: &mut Findings<'_>,
 ) -> Option<String> {
     let address = field.string(findings)?;
-    if holds_credential(address) && !(kind == Some(HostKind::AzureDevOps) && names_organization(address)) {
+    let is_given_out = match kind {
+        Some(HostKind::AzureDevOps) => names_organization(address),
+        Some(HostKind::Bitbucket) => names_user_of_bitbucket(address),
+        _ => false,
+    };
+    if holds_credential(address) && !is_given_out {
         let problem = "holds a credential, which everybody may read here; leave it out of the address and put it into \
                        the secret of `secretRef` with `commitstatus secret set`";
         field.mistake(findings, problem);
@@ -167,6 +172,21 @@ fn names_organization(address: &str) -> bool {
     rest.split('/')
         .nth(1)
         .is_some_and(|organization| organization.eq_ignore_ascii_case(user))
+}
+
+/// Bitbucket Cloud puts the user who looks before its host in what it gives out to be copied. Its tokens are no names: they
+/// are long, and begin in capitals.
+fn names_user_of_bitbucket(address: &str) -> bool {
+    let user = address
+        .strip_prefix("https://")
+        .and_then(|rest| rest.split_once("@bitbucket.org/"))
+        .map(|(user, _)| user);
+    user.is_some_and(|user| {
+        (1..=30).contains(&user.len())
+            && user
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b))
+    })
 }
 
 fn timeout(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<u32> {

@@ -397,6 +397,7 @@ fn each_host_takes_the_addresses_it_gives_out() {
         ("gitlab", "https://gitlab.com/acme/apps/fleet"),
         ("bitbucket", "https://bitbucket.org/acme/fleet.git"),
         ("bitbucketserver", "https://git.acme.com/scm/ops/fleet.git"),
+        ("bitbucket", "https://jane@bitbucket.org/acme/fleet.git"),
         ("gitea", "https://codeberg.org/acme/fleet"),
         ("azuredevops", "https://acme@dev.azure.com/acme/web/_git/fleet"),
         ("azuredevops", "git@ssh.dev.azure.com:v3/acme/web/fleet"),
@@ -407,8 +408,19 @@ fn each_host_takes_the_addresses_it_gives_out() {
     assert!(mistakes(&http)[0].contains("would send the credential unprotected"));
     validate(&[source(&format!("{http}  insecure: true\n"))], None).unwrap();
     // Whoever else stands there may be a token.
-    let token = provider("azuredevops", "https://s3cr3t@dev.azure.com/acme/web/_git/fleet");
-    assert!(mistakes(&token)[0].contains("holds a credential"));
+    for (kind, address) in [
+        ("azuredevops", "https://s3cr3t@dev.azure.com/acme/web/_git/fleet"),
+        (
+            "bitbucket",
+            "https://ATCTT3xFfGN0s3cr3t@bitbucket.org/acme/fleet.git",
+        ),
+        ("bitbucket", "https://jane:s3cr3t@bitbucket.org/acme/fleet.git"),
+    ] {
+        assert!(
+            mistakes(&provider(kind, address))[0].contains("holds a credential"),
+            "{address}"
+        );
+    }
 }
 
 #[test]

@@ -282,7 +282,7 @@ fn no_such_answer(answer: &Answer<'_>, what: &str) -> PostError {
     )
 }
 
-/// As Flux's: an Enterprise Server is named with or without the path of its API.
+/// An Enterprise Server is named with or without the path of its API; Flux takes it as it stands, and adds nothing.
 fn base_url(text: &str) -> Result<String, CredentialError> {
     let not_an_address = CredentialError::NotAnAddress { key: BASE_URL };
     let Ok(url) = Url::parse(text) else {
@@ -414,9 +414,8 @@ mod tests {
         );
     }
 
-    // fluxcd/pkg auth/githubapp/client.go: githubEnterpriseBaseURL.
     #[test]
-    fn reads_the_address_of_the_api_as_flux_does() {
+    fn reads_the_address_of_the_api_with_or_without_its_path() {
         let cases = [
             ("https://api.github.com", Some("https://api.github.com")),
             ("https://github.com", Some("https://api.github.com")),
