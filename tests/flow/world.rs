@@ -292,6 +292,12 @@ impl World {
         self.clock.now()
     }
 
+    /// The clock, for somebody else who needs one.
+    pub(crate) fn clock(&self) -> impl Fn() -> Timestamp + Send + Sync + 'static {
+        let clock = self.clock.clone();
+        move || clock.now()
+    }
+
     /// The header `X-Signature` a cluster sends with a body.
     pub(crate) fn signature(&self, cluster: &str, body: &str) -> String {
         let key = derive_cluster_key(&self.root, cluster, 1);

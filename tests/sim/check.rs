@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::history::{History, Meddling, SimEvent, sha};
 use super::logs::Line;
 use super::oracle::{Expected, Key, State, expected};
-use super::queue::{CANARY, ROOT_KEY};
+use super::queue::{CANARY, CANARY_IN_BASE64, ROOT_KEY};
 use super::sched::Function;
 use super::world::World;
 
@@ -173,9 +173,8 @@ impl<'a> AtRest<'a> {
     fn shows(&mut self, key: &Key, expected: &Expected, item: Option<&Value>) {
         let name = name(key);
         let kind = self.history.kind;
-        let shown = self.world.host.shown.lock().unwrap().get(key).cloned();
-        let shows = shown.as_ref().and_then(|shown| shown.states.last());
-        let shows = shows.map(|(state, _)| state.as_str());
+        let shows = self.world.host.shows(key);
+        let shows = shows.as_deref();
         let Some(item) = item else {
             // Every event that was handled has left one.
             return self.wrong(format!("{name}: there is no item"));
@@ -248,7 +247,7 @@ impl<'a> AtRest<'a> {
 
     /// No more posts than there were reasons for, and an end for every change.
     fn counts(&mut self, expected: &BTreeMap<Key, Expected>, items: &BTreeMap<Key, Value>) {
-        let shown = self.world.host.shown.lock().unwrap().clone();
+        let told = self.world.host.told.lock().unwrap().clone();
         for (key, item) in items {
             let name = name(key);
             if self.unclear.contains(&key.1) {
@@ -267,22 +266,22 @@ impl<'a> AtRest<'a> {
                     expected.events
                 ));
             }
-            if let Some(shown) = shown.get(key) {
-                let posters: BTreeSet<u64> = shown.states.iter().map(|(_, invocation)| *invocation).collect();
+            if let Some(told) = told.get(key) {
+                let posters: BTreeSet<u64> = told.by.iter().copied().collect();
                 let faults: u32 = posters.iter().map(|id| self.world.sched.faults_of(*id)).sum();
-                let allowed = changes + shown.ambiguous + usize::try_from(faults).unwrap();
-                if shown.states.len() > allowed {
+                let allowed = changes + told.ambiguous + usize::try_from(faults).unwrap();
+                if told.by.len() > allowed {
                     self.wrong(format!(
                         "{name}: {} posts for {changes} changes, {} ambiguous answers and {faults} faults",
-                        shown.states.len(),
-                        shown.ambiguous,
+                        told.by.len(),
+                        told.ambiguous,
                     ));
                 }
             }
             self.has_ends(key, changes);
         }
-        for key in shown.keys().filter(|key| !items.contains_key(*key)) {
-            self.wrong(format!("{}: it is shown, and there is no item", name(key)));
+        for key in told.keys().filter(|key| !items.contains_key(*key)) {
+            self.wrong(format!("{}: it was told, and there is no item", name(key)));
         }
     }
 
@@ -309,7 +308,7 @@ impl<'a> AtRest<'a> {
     fn secrets(&mut self, lines: &[Line]) {
         let keys = self.world.cluster_keys();
         let mut secrets: Vec<&str> = keys.iter().map(String::as_str).collect();
-        secrets.extend([CANARY, ROOT_KEY]);
+        secrets.extend([CANARY, CANARY_IN_BASE64, ROOT_KEY]);
         let tables = self.world.everything();
         let found: Vec<String> = secrets
             .iter()

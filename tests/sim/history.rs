@@ -1,5 +1,6 @@
 //! What happens in the clusters and to the service, as the seed draws it.
 
+use hosts::HostKind;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -16,15 +17,6 @@ const MANY_RECEIVES: u32 = 1_000;
 const FEW_RECEIVES: u32 = 2;
 /// What is older than this is refused on receipt.
 pub(crate) const OLDEST_MILLIS: i64 = 24 * HOUR * 1000;
-
-/// The Git hosts, each with rules of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Kind {
-    #[default]
-    GitHub,
-    GitLab,
-    Bitbucket,
-}
 
 /// An event of a cluster.
 #[derive(Debug, Clone)]
@@ -128,9 +120,9 @@ pub(crate) struct Window {
 }
 
 /// A whole history.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct History {
-    pub(crate) kind: Kind,
+    pub(crate) kind: HostKind,
     pub(crate) rule: SimRule,
     pub(crate) events: Vec<SimEvent>,
     pub(crate) outages: Vec<Outage>,
@@ -144,6 +136,24 @@ pub(crate) struct History {
     pub(crate) max_receives: u32,
     /// One batch in so many is delivered twice; 0 for none.
     pub(crate) delivered_twice: u32,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self {
+            kind: HostKind::GitHub,
+            rule: SimRule::default(),
+            events: Vec::new(),
+            outages: Vec::new(),
+            accidents: 0,
+            tokens: Vec::new(),
+            roots: Vec::new(),
+            windows: Vec::new(),
+            plan: Plan::default(),
+            max_receives: 0,
+            delivered_twice: 0,
+        }
+    }
 }
 
 pub(crate) fn millis(second: i64) -> i64 {
@@ -237,7 +247,9 @@ impl History {
                 draw_object(&mut rng, cluster, object, &mut events);
             }
         }
-        let kind = [Kind::GitHub, Kind::GitHub, Kind::GitLab, Kind::Bitbucket][rng.usize(..4)];
+        // The first one twice: it wants posts one at a time.
+        let kinds = [&[HostKind::GitHub], HostKind::ALL.as_slice()].concat();
+        let kind = kinds[rng.usize(..kinds.len())];
         let rule = match rng.u32(..6) {
             0 => SimRule {
                 errors_only: true,

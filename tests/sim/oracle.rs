@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::history::{History, Kind, Says, SimEvent, sha};
+use hosts::HostKind;
+
+use super::history::{History, Says, SimEvent, sha};
 
 /// A commit and a context.
 pub(crate) type Key = (String, String);
@@ -18,18 +20,23 @@ pub(crate) enum State {
 
 impl State {
     /// The host's word.
-    pub(crate) const fn word(self, kind: Kind) -> &'static str {
+    pub(crate) const fn word(self, kind: HostKind) -> &'static str {
+        use HostKind::{AzureDevOps, Bitbucket, BitbucketServer, GitHub, GitLab, Gitea};
         match (kind, self) {
-            (Kind::GitHub | Kind::GitLab, Self::Pending) => "pending",
-            (Kind::GitHub | Kind::GitLab, Self::Success) => "success",
-            (Kind::GitHub, Self::Failure) => "failure",
-            (Kind::GitHub, Self::Superseded) => "error",
-            (Kind::GitLab, Self::Failure) => "failed",
-            (Kind::GitLab, Self::Superseded) => "canceled",
-            (Kind::Bitbucket, Self::Pending) => "INPROGRESS",
-            (Kind::Bitbucket, Self::Success) => "SUCCESSFUL",
-            (Kind::Bitbucket, Self::Failure) => "FAILED",
-            (Kind::Bitbucket, Self::Superseded) => "STOPPED",
+            (GitHub | GitLab | Gitea | AzureDevOps, Self::Pending) => "pending",
+            (GitHub | GitLab | Gitea, Self::Success) => "success",
+            (GitHub | Gitea, Self::Failure) => "failure",
+            (GitHub | Gitea, Self::Superseded) => "error",
+            (GitLab, Self::Failure) => "failed",
+            (GitLab, Self::Superseded) => "canceled",
+            (Bitbucket | BitbucketServer, Self::Pending) => "INPROGRESS",
+            (Bitbucket | BitbucketServer, Self::Success) => "SUCCESSFUL",
+            (Bitbucket | BitbucketServer, Self::Failure) => "FAILED",
+            (Bitbucket, Self::Superseded) => "STOPPED",
+            (BitbucketServer, Self::Superseded) => "CANCELLED",
+            (AzureDevOps, Self::Success) => "succeeded",
+            (AzureDevOps, Self::Failure) => "error",
+            (AzureDevOps, Self::Superseded) => "notApplicable",
         }
     }
 

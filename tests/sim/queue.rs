@@ -19,6 +19,8 @@ use super::sched::{Fault, Sched};
 pub(crate) const ROOT_KEY: &str = "canary-0123456789abcdef-root-key";
 /// Part of every token.
 pub(crate) const CANARY: &str = "canary-token";
+/// The same where it is a password without a user.
+pub(crate) const CANARY_IN_BASE64: &str = "OmNhbmFyeS10b2tl";
 
 pub(crate) const VISIBILITY: SignedDuration = SignedDuration::from_secs(180);
 

@@ -182,7 +182,7 @@ impl Run<'_> {
             u32::try_from(past.count()).unwrap()
         };
         let History { tokens, roots, .. } = self.history;
-        *self.world.host.token.lock().unwrap() = count(tokens, &|token| token.0);
+        self.world.host.take_token(count(tokens, &|token| token.0));
         *self.world.secrets.token.lock().unwrap() = count(tokens, &|token| token.1);
         *self.world.secrets.root.lock().unwrap() = count(roots, &|root| root.0);
         count(roots, &|root| root.1)
@@ -493,12 +493,12 @@ impl Run<'_> {
         let tally = check::tally(&self.world, &lines);
         let checked = check::at_rest(&self.world, self.history, &taken, &lines);
         self.violations.extend(checked);
-        let shown = self.world.host.shown.lock().unwrap();
+        let told = self.world.host.told.lock().unwrap();
         Outcome {
             violations: self.violations,
             story: self.world.sched.story(),
             calls: self.world.sched.calls(),
-            posts: shown.values().map(|shown| shown.states.len()).sum(),
+            posts: told.values().map(|told| told.by.len()).sum(),
             tally,
         }
     }

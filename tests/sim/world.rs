@@ -10,6 +10,7 @@ use cli::object::{self, ObjectId};
 use cli::store::{Store, create_tables, rules_table, statuses_table};
 use cli::yaml::{Source, validate};
 use hmac::{Hmac, KeyInit, Mac};
+use hosts::HostKind;
 use intake::keys::{RootKey, derive_cluster_key};
 use jiff::{SignedDuration, Timestamp};
 use local::fifo::Received;
@@ -19,7 +20,7 @@ use sha2::Sha256;
 use shared::Scope;
 use shared::kinds::ObjectName;
 
-use super::history::{History, Kind, Meddling, SimRule};
+use super::history::{History, Meddling, SimRule};
 use super::host::{Host, Server};
 use super::queue::{Queue, Secrets, root_key};
 use super::sched::{Fault, Sched};
@@ -110,19 +111,7 @@ impl World {
         create_tables(&client, &rules_name, &statuses).await.unwrap();
         let store = Store::new(client.clone(), STACK);
         let repository = format!("fleet-{name}");
-        let host = Arc::new(Host {
-            kind: history.kind,
-            sched: Arc::clone(&sched),
-            table: table.clone(),
-            watch: Arc::clone(&watch),
-            statuses: statuses.clone(),
-            outages: history.outages.clone(),
-            accidents: history.accidents,
-            unknown: Mutex::new(2),
-            token: Mutex::default(),
-            shown: Mutex::default(),
-            named: Mutex::default(),
-        });
+        let host = Arc::new(Host::new(history, &sched, &table, &watch, &statuses));
         Server::get().put(&repository, &host);
         let events = Queue::new(&sched, history.max_receives);
         let posts = Queue::new(&sched, history.max_receives);
@@ -220,10 +209,11 @@ impl World {
             self.store.delete(&scope, &[rule]).await.unwrap();
             return;
         }
-        let provider = match self.host.kind {
-            Kind::GitHub => "github",
-            Kind::GitLab => "gitlab",
-            Kind::Bitbucket => "bitbucket",
+        let kind = self.host.kind;
+        let path = match kind {
+            HostKind::GitHub | HostKind::GitLab | HostKind::Bitbucket | HostKind::Gitea => "acme",
+            HostKind::BitbucketServer => "scm/acme",
+            HostKind::AzureDevOps => "acme/web/_git",
         };
         let SimRule {
             errors_only,
@@ -233,7 +223,7 @@ impl World {
         let yaml = format!(
             "apiVersion: notification.toolkit.fluxcd.io/v1beta3\nkind: Provider\n\
              metadata: {{name: git, namespace: apps}}\n\
-             spec: {{type: {provider}, address: \"{}/acme/{}\", secretRef: {{name: token}}}}\n---\n\
+             spec: {{type: {kind}, address: \"{}/{path}/{}\", secretRef: {{name: token}}}}\n---\n\
              apiVersion: notification.toolkit.fluxcd.io/v1beta1\nkind: CommitStatus\n\
              metadata: {{name: all, namespace: apps}}\n\
              spec: {{providerRef: {{name: git}}, eventSources: [{{kind: Kustomization, name: '*'}}], \

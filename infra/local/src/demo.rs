@@ -1,11 +1,10 @@
-//! Shows the whole way of an event in a few seconds: two clusters report on one commit, and a stand-in of GitHub's API
+//! Shows the whole way of an event in a few seconds: two clusters report on one commit, and a stand-in of a Git host
 //! receives what becomes of it.
 
 mod flux;
 mod screen;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -17,12 +16,11 @@ use intake::keys::{RootKey, derive_cluster_key};
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use secrecy::{ExposeSecret, SecretString};
 use shared::item::StatusItem;
-use shared::{CommitSha, Scope};
+use shared::{CommitSha, Scope, State};
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 
-use crate::github::GitHub;
 use crate::service::{Options, STACK, Service};
+use crate::stand_in::{Facts, Server, StandIn};
 use flux::{Reason, WireEvent};
 use screen::Screen;
 
@@ -43,8 +41,8 @@ spec:
   prefix: dev
 ";
 
-/// Where the stand-in has the repository.
-const STAND_IN_REPOSITORY: &str = "acme/fleet";
+/// Where everything is in the clusters.
+pub const NAMESPACE: &str = "flux-system";
 /// The commit both clusters report on.
 const COMMIT: &str = "5394cb7f48332b2de7c17dd8b8384bbc84b7e738";
 /// A token nobody else knows.
@@ -56,7 +54,16 @@ const LONGEST_STEP: SignedDuration = SignedDuration::from_secs(90);
 /// How often it is looked whether it has.
 const LOOK_EVERY: Duration = Duration::from_millis(4);
 
-/// A real repository instead of the stand-in.
+/// Where it is posted to.
+#[derive(Debug)]
+pub enum Target {
+    /// A stand-in of that host.
+    StandIn(HostKind),
+    /// A repository at GitHub.
+    Real(RealHost),
+}
+
+/// A real repository.
 #[derive(Debug)]
 pub struct RealHost {
     /// Address of the repository.
@@ -75,7 +82,7 @@ struct Step {
     /// The same bytes as the step before.
     again: bool,
     /// What the host is told, if anything.
-    posted: Option<&'static str>,
+    posted: Option<State>,
     /// Why it is not, or what it shows.
     remark: &'static str,
 }
@@ -84,7 +91,7 @@ const fn step(
     cluster: &'static str,
     minute: i64,
     reason: Reason,
-    posted: Option<&'static str>,
+    posted: Option<State>,
     remark: &'static str,
 ) -> Step {
     Step {
@@ -103,28 +110,28 @@ const STORY: [Step; 13] = [
         "dev",
         0,
         Reason::Progressing,
-        Some("pending"),
+        Some(State::Pending),
         "first sign of the commit",
     ),
     step(
         "prod",
         1,
         Reason::Progressing,
-        Some("pending"),
+        Some(State::Pending),
         "the other cluster has a status of its own",
     ),
     step(
         "dev",
         2,
         Reason::ReconciliationSucceeded,
-        Some("success"),
+        Some(State::Success),
         "dev runs the commit",
     ),
     step(
         "prod",
         6,
         Reason::HealthCheckFailed,
-        Some("failure"),
+        Some(State::Failure),
         "prod does not get healthy",
     ),
     step(
@@ -148,7 +155,7 @@ const STORY: [Step; 13] = [
         "prod",
         16,
         Reason::ReconciliationSucceeded,
-        Some("success"),
+        Some(State::Success),
         "prod has recovered",
     ),
     step(
@@ -172,20 +179,16 @@ const STORY: [Step; 13] = [
 ];
 
 /// Contexts and what they should show in the end.
-const EXPECTED: [(&str, &str); 2] = [
-    ("dev/kustomization/webapp", "success"),
-    ("prod/kustomization/webapp", "success"),
+const EXPECTED: [(&str, State); 2] = [
+    ("dev/kustomization/webapp", State::Success),
+    ("prod/kustomization/webapp", State::Success),
 ];
 
 /// Runs the demo in a directory of its own and prints each step to `out`.
 ///
 /// # Errors
 /// If something cannot be started, or anything ended otherwise than it should.
-pub async fn run(
-    clock: crate::Clock,
-    real: Option<RealHost>,
-    out: &mut dyn std::io::Write,
-) -> anyhow::Result<()> {
+pub async fn run(clock: crate::Clock, target: Target, out: &mut dyn std::io::Write) -> anyhow::Result<()> {
     let data = tempfile::tempdir().context("cannot create a temporary directory")?;
     let service = Service::start(&Options {
         data_dir: data.path().to_owned(),
@@ -195,16 +198,11 @@ pub async fn run(
         clock,
     })
     .await?;
-    let mut demo = Demo::prepare(&service, clock, real, Screen::new(out)).await?;
+    let mut demo = Demo::prepare(&service, clock, target, out).await?;
     let result = demo.tell().await;
-    demo.stand_in.take().inspect(|stand_in| stand_in.server.abort());
+    drop(demo);
     service.stop().await;
     result
-}
-
-struct StandIn {
-    github: Arc<GitHub>,
-    server: JoinHandle<()>,
 }
 
 struct Demo<'a> {
@@ -212,7 +210,7 @@ struct Demo<'a> {
     store: Store,
     clock: crate::Clock,
     screen: Screen<'a>,
-    stand_in: Option<StandIn>,
+    stand_in: Option<Server>,
     keys: BTreeMap<&'static str, SecretString>,
     commit: CommitSha,
     http: reqwest::Client,
@@ -222,34 +220,33 @@ impl<'a> Demo<'a> {
     async fn prepare(
         service: &'a Service,
         clock: crate::Clock,
-        real: Option<RealHost>,
-        mut screen: Screen<'a>,
+        target: Target,
+        out: &'a mut dyn std::io::Write,
     ) -> anyhow::Result<Self> {
         let store = Store::new(service.dynamodb.clone(), STACK);
-        let (stand_in, host) = match real {
-            Some(real) => (None, real),
-            None => {
-                let (stand_in, address) = start_stand_in().await?;
-                let host = RealHost {
-                    repository: format!("{address}/{STAND_IN_REPOSITORY}"),
-                    commit: COMMIT.parse()?,
-                    token: STAND_IN_TOKEN.into(),
-                };
-                (Some(stand_in), host)
+        let (kind, stand_in, host) = match target {
+            Target::Real(real) => (HostKind::GitHub, None, real),
+            Target::StandIn(kind) => {
+                let (server, host) = start_stand_in(kind, clock).await?;
+                (kind, Some(server), host)
             }
         };
-        let repository = Repository::parse(HostKind::GitHub, &host.repository, false)
+        let repository = Repository::parse(kind, &host.repository, false)
             .with_context(|| format!("cannot post to `{}`", host.repository))?;
 
+        let words = STORY.iter().filter_map(|step| step.posted);
+        let words = words.map(|state| word(stand_in.as_ref(), state).len());
+        let mut screen = Screen::new(out, words.max().unwrap_or_default());
         screen.title("The service")?;
         screen.line(&format!("function URL   {}", service.instance.function_url))?;
         screen.line(&format!("Git host       {repository}"))?;
         screen.title("Rules")?;
-        let provider = provider_yaml(&host.repository);
+        let provider = provider_yaml(kind, &host.repository);
         screen.yaml(&provider, "for all clusters")?;
         apply(&store, &Scope::AllClusters, &provider, clock()).await?;
         let secret = serde_json::json!({ "token": host.token.expose_secret() }).to_string();
-        let name = provider_secret_name(STACK, &Scope::AllClusters, "flux-system", "github-token");
+        let name = secret_name(kind);
+        let name = provider_secret_name(STACK, &Scope::AllClusters, NAMESPACE, &name);
         service.secrets.put(&name, &secret.into()).await?;
 
         let root = service
@@ -258,18 +255,23 @@ impl<'a> Demo<'a> {
             .context("there is no root key")?;
         let root = RootKey::new(&root.current)?;
         let mut keys = BTreeMap::new();
-        for (cluster, yaml) in [
-            ("dev", RFC_EXAMPLE.to_owned()),
-            ("prod", RFC_EXAMPLE.replace("prefix: dev", "prefix: prod")),
-        ] {
+        let (example, changed) = match kind {
+            HostKind::GitHub => (RFC_EXAMPLE.to_owned(), "unchanged".to_owned()),
+            kind => (
+                RFC_EXAMPLE.replace("name: github", &format!("name: {kind}")),
+                format!("with Provider `{kind}`"),
+            ),
+        };
+        let of_prod = example.replace("prefix: dev", "prefix: prod");
+        for (cluster, yaml) in [("dev", example), ("prod", of_prod)] {
             let generation = store.add_cluster(cluster).await?;
             keys.insert(cluster, derive_cluster_key(&root, cluster, generation));
             let whose = match cluster {
-                "dev" => "for cluster dev: the RFC's example, unchanged",
-                _ => "for cluster prod: the same with `prefix: prod`",
+                "dev" => format!("for cluster dev: the RFC's example, {changed}"),
+                _ => "for cluster prod: the same with `prefix: prod`".to_owned(),
             };
             if cluster == "dev" {
-                screen.yaml(&yaml, whose)?;
+                screen.yaml(&yaml, &whose)?;
             } else {
                 screen.line(&format!("# {whose}"))?;
             }
@@ -312,7 +314,11 @@ impl<'a> Demo<'a> {
             let told: Vec<String> = self.posts().await?.split_off(before.len());
             self.screen
                 .step(step.cluster, timestamp, step.reason.as_str(), &told, step.remark)?;
-            let expected: Vec<&str> = step.posted.into_iter().collect();
+            let expected: Vec<String> = step
+                .posted
+                .into_iter()
+                .map(|state| word(self.stand_in.as_ref(), state))
+                .collect();
             ensure!(
                 told == expected,
                 "step {}: the host was told {told:?} and should have been told {expected:?}{}",
@@ -327,9 +333,9 @@ impl<'a> Demo<'a> {
     }
 
     async fn conclude(&mut self, without_call: usize) -> anyhow::Result<()> {
-        self.screen.title(match self.stand_in {
-            Some(_) => "What the stand-in of GitHub received",
-            None => "What the Git host took",
+        self.screen.title(&match &self.stand_in {
+            Some(server) => format!("What the stand-in of {} received", facts(server).title),
+            None => "What the Git host took".to_owned(),
         })?;
         let statuses = self.store.statuses(self.commit.as_str()).await?;
         let mut rows = Vec::new();
@@ -337,7 +343,7 @@ impl<'a> Demo<'a> {
             let status = statuses.iter().find(|status| status.context == context);
             let status = status.with_context(|| format!("there is no status {context}"))?;
             let row = match &self.stand_in {
-                Some(stand_in) => shown(&stand_in.github, context),
+                Some(server) => shown(server, self.commit.as_str(), context),
                 None => (
                     status
                         .posted
@@ -348,6 +354,7 @@ impl<'a> Demo<'a> {
                     usize::try_from(status.posts)?,
                 ),
             };
+            let expected = word(self.stand_in.as_ref(), expected);
             ensure!(
                 row.0 == expected,
                 "{context} shows {} and should show {expected}",
@@ -362,6 +369,10 @@ impl<'a> Demo<'a> {
         );
         self.screen.table(&rows)?;
         let posts: usize = rows.iter().map(|(_, (_, _, posts))| posts).sum();
+        if let Some(server) = &self.stand_in {
+            let calls = server.calls();
+            ensure!(calls.len() == posts, "the host was called otherwise: {calls:?}");
+        }
         self.screen.line(&format!(
             "{} events, {posts} calls to the Git host, none of them a read. {without_call} events cost no call.",
             STORY.len()
@@ -374,12 +385,11 @@ impl<'a> Demo<'a> {
     /// What the host was told so far, in order.
     async fn posts(&self) -> anyhow::Result<Vec<String>> {
         match &self.stand_in {
-            Some(stand_in) => Ok(stand_in
-                .github
-                .received()
-                .into_iter()
-                .map(|status| status.state)
-                .collect()),
+            Some(server) => {
+                let stand_in = server.stand_in();
+                let received = stand_in.received().iter();
+                Ok(received.map(|received| received.state.clone()).collect())
+            }
             None => {
                 // A real host is never read: the table knows what it took, the newest of each status.
                 let mut posted: Vec<_> = self
@@ -449,49 +459,69 @@ impl<'a> Demo<'a> {
     }
 }
 
-/// State, description and number of posts of a context, as the stand-in received them.
-fn shown(github: &GitHub, context: &str) -> (String, String, usize) {
-    let received = github.received();
-    let of_context: Vec<_> = received
-        .iter()
-        .filter(|status| status.context == context)
-        .collect();
-    let last = of_context.last();
+/// State, description and number of posts of a context, as the stand-in shows it.
+fn shown(server: &Server, commit: &str, context: &str) -> screen::Shown {
+    let stand_in = server.stand_in();
+    let shown = stand_in.all_shown(commit);
+    let shown = shown.into_iter().find(|shown| shown.visible() == context);
+    let posts = stand_in.received().iter();
     (
-        last.map(|status| status.state.clone()).unwrap_or_default(),
-        last.map(|status| status.description.clone()).unwrap_or_default(),
-        of_context.len(),
+        shown.map(|shown| shown.state.clone()).unwrap_or_default(),
+        shown
+            .and_then(|shown| shown.description.clone())
+            .unwrap_or_default(),
+        posts.filter(|post| post.visible() == context).count(),
     )
 }
 
-async fn start_stand_in() -> anyhow::Result<(StandIn, String)> {
+/// The host's word, or our own for one we never see.
+fn word(stand_in: Option<&Server>, state: State) -> String {
+    match stand_in {
+        Some(server) => facts(server).word(state).to_owned(),
+        None => state.to_string(),
+    }
+}
+
+fn facts(server: &Server) -> Facts {
+    Facts::of(server.stand_in().kind())
+}
+
+async fn start_stand_in(kind: HostKind, clock: crate::Clock) -> anyhow::Result<(Server, RealHost)> {
     let listener = TcpListener::bind("127.0.0.1:0")
         .await
         .context("cannot listen on 127.0.0.1")?;
-    let address = format!("http://{}", listener.local_addr()?);
-    let github = GitHub::new(STAND_IN_TOKEN);
-    let router = github.router();
-    let server = tokio::spawn(async move {
-        // It is aborted at the end.
-        let _ = axum::serve(listener, router).await;
-    });
-    Ok((StandIn { github, server }, address))
+    let facts = Facts::of(kind);
+    let (token, secret) = facts.token(STAND_IN_TOKEN);
+    let server = Server::start(listener, StandIn::new(kind, token), clock)?;
+    let host = RealHost {
+        repository: format!("{}{}", server.address(), facts.example),
+        commit: COMMIT.parse()?,
+        token: secret.into(),
+    };
+    Ok((server, host))
 }
 
-fn provider_yaml(address: &str) -> String {
+/// What the secret of [`provider_yaml`] is called.
+pub fn secret_name(kind: HostKind) -> String {
+    format!("{kind}-token")
+}
+
+/// A Provider that is called as its host.
+pub fn provider_yaml(kind: HostKind, address: &str) -> String {
     format!(
         "\
 apiVersion: notification.toolkit.fluxcd.io/v1beta3
 kind: Provider
 metadata:
-  name: github
-  namespace: flux-system
+  name: {kind}
+  namespace: {NAMESPACE}
 spec:
-  type: github
+  type: {kind}
   address: {address}
   secretRef:
-    name: github-token
-"
+    name: {}
+",
+        secret_name(kind)
     )
 }
 

@@ -6,11 +6,11 @@
 pub mod demo;
 pub mod fifo;
 pub mod function_url;
-pub mod github;
 pub mod ports;
 pub mod pump;
 pub mod service;
 pub mod sqs;
+pub mod stand_in;
 
 /// Reads the clock; handed down from `main`.
 pub type Clock = fn() -> jiff::Timestamp;

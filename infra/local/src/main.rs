@@ -4,11 +4,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use cli::local_instance::default_data_dir;
+use hosts::HostKind;
 use jiff::Timestamp;
-use local::demo::{self, RealHost};
-use local::service::{Options, Service};
+use local::demo::{self, NAMESPACE, RealHost, Target, provider_yaml, secret_name};
+use local::service::{self, Options, Service};
+use local::stand_in::{Facts, Server, StandIn};
 use poster::host::AddressPolicy;
 use shared::{CommitSha, ErrorChain};
 use tracing_subscriber::EnvFilter;
@@ -34,22 +37,36 @@ struct Serve {
     /// Ranges where Git hosts may be besides public addresses, in CIDR notation with commas between them
     #[arg(long, default_value = "127.0.0.0/8,::1/128", value_name = "RANGES")]
     allowed_private_ranges: AddressPolicy,
+    /// Serve a stand-in of this Git host as well
+    #[arg(long, value_parser = host_kind(), value_name = "TYPE")]
+    host: Option<HostKind>,
+    /// Port of the stand-in on 127.0.0.1
+    #[arg(long, default_value_t = 9393, requires = "host", value_name = "PORT")]
+    host_port: u16,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Shows the whole way of an event in a directory of its own, against a stand-in of GitHub's API
+    /// Shows the whole way of an event in a directory of its own, against a stand-in of a Git host's API
     Demo(DemoArgs),
 }
 
 #[derive(Debug, Args)]
 struct DemoArgs {
+    /// The Git host that is stood in for
+    #[arg(long, value_parser = host_kind(), default_value = "github", value_name = "TYPE", conflicts_with = "repository")]
+    host: HostKind,
     /// Post to this GitHub repository instead, with the token in GITHUB_TOKEN
     #[arg(long, requires = "commit", value_name = "URL")]
     repository: Option<String>,
     /// The commit to post on
     #[arg(long, requires = "repository", value_name = "SHA")]
     commit: Option<CommitSha>,
+}
+
+fn host_kind() -> impl TypedValueParser<Value = HostKind> {
+    let names = PossibleValuesParser::new(HostKind::ALL.map(HostKind::as_str));
+    names.try_map(|name| HostKind::from_type(&name).ok_or("no Git host"))
 }
 
 #[tokio::main]
@@ -83,19 +100,19 @@ const CLOCK: local::Clock = Timestamp::now;
 )]
 async fn run_demo(args: DemoArgs) -> anyhow::Result<()> {
     init_logs("warn");
-    let real = match (args.repository, args.commit) {
+    let target = match (args.repository, args.commit) {
         (Some(repository), Some(commit)) => {
             let token = std::env::var("GITHUB_TOKEN")
                 .context("set GITHUB_TOKEN to a token that may write commit statuses of the repository")?;
-            Some(RealHost {
+            Target::Real(RealHost {
                 repository,
                 commit,
                 token: token.into(),
             })
         }
-        _ => None,
+        _ => Target::StandIn(args.host),
     };
-    demo::run(CLOCK, real, &mut std::io::stdout()).await
+    demo::run(CLOCK, target, &mut std::io::stdout()).await
 }
 
 #[expect(
@@ -108,6 +125,10 @@ async fn serve(args: Serve) -> anyhow::Result<()> {
         .data_dir
         .or_else(|| default_data_dir(std::env::var_os("XDG_DATA_HOME"), std::env::var_os("HOME")))
         .context("neither XDG_DATA_HOME nor HOME is set; name a directory with --data-dir")?;
+    let stand_in = match args.host {
+        Some(kind) => Some(start_stand_in(kind, args.host_port).await?),
+        None => None,
+    };
     let service = Service::start(&Options {
         data_dir: data_dir.clone(),
         port: args.port,
@@ -116,6 +137,9 @@ async fn serve(args: Serve) -> anyhow::Result<()> {
     })
     .await?;
     welcome(&service, &data_dir)?;
+    if let Some(server) = &stand_in {
+        introduce(server)?;
+    }
     stop_signal().await.context("cannot wait for Ctrl-C")?;
     service.stop().await;
     Ok(())
@@ -153,6 +177,38 @@ In another terminal:
         data_dir.display(),
         service.instance.function_url,
         service.instance.dynamodb,
+    )
+}
+
+/// It is on this machine, and must still be the same after a restart.
+const STAND_IN_TOKEN: &str = "token-of-the-stand-in";
+
+async fn start_stand_in(kind: HostKind, port: u16) -> anyhow::Result<Server> {
+    let listener = service::listen(port, "--host-port").await?;
+    let (token, _) = Facts::of(kind).token(STAND_IN_TOKEN);
+    Ok(Server::start(listener, StandIn::new(kind, token), CLOCK)?)
+}
+
+fn introduce(server: &Server) -> std::io::Result<()> {
+    use std::io::Write;
+    let kind = server.stand_in().kind();
+    let facts = Facts::of(kind);
+    let (_, secret) = facts.token(STAND_IN_TOKEN);
+    writeln!(
+        std::io::stdout(),
+        "\
+A stand-in of {} runs beside it. What it is told is listed at {}/ until Ctrl-C.
+To have statuses posted to it, apply this Provider, and name it in a CommitStatus:
+
+{}
+and let the service in with:
+
+  echo '{secret}' | commitstatus secret set {} --cluster dev --namespace {NAMESPACE} --from-stdin token
+",
+        facts.title,
+        server.address(),
+        provider_yaml(kind, &format!("{}{}", server.address(), facts.example)),
+        secret_name(kind),
     )
 }
 

@@ -102,7 +102,7 @@ impl Service {
                 running.function_url
             );
         }
-        let listener = listen(*port).await?;
+        let listener = listen(*port, "--port").await?;
         let mut tasks = JoinSet::new();
 
         let database = data_dir.join(DATABASE);
@@ -112,7 +112,7 @@ impl Service {
             .context("the path of the data directory is not text")?;
         let database = Database::new(path)
             .with_context(|| format!("cannot open `{path}`; is another local service running on it?"))?;
-        let dynamodb_listener = listen(0).await?;
+        let dynamodb_listener = listen(0, "--port").await?;
         let endpoint = format!("http://{}", dynamodb_listener.local_addr()?);
         tasks.spawn(dynoxide::server::serve_on(dynamodb_listener, database.clone()));
         tasks.spawn(expire(database));
@@ -125,7 +125,7 @@ impl Service {
         let events = FifoQueue::new(EVENTS).on_death(|letter| log_dead_letter(Queue::Events, letter));
         let posts = FifoQueue::new(POSTS).on_death(|letter| log_dead_letter(Queue::Posts, letter));
         let (events, posts) = (Arc::new(events), Arc::new(posts));
-        let sqs_listener = listen(0).await?;
+        let sqs_listener = listen(0, "--port").await?;
         let ports = Secrets::new(secrets.clone(), STACK);
 
         let intake = Arc::new(intake::handler::Deps {
@@ -276,11 +276,15 @@ fn jitter(below: i64) -> i64 {
     fastrand::i64(0..below)
 }
 
-async fn listen(port: u16) -> anyhow::Result<TcpListener> {
+/// Listens on the loopback interface; `option` chooses the port.
+///
+/// # Errors
+/// If the port is taken.
+pub async fn listen(port: u16, option: &str) -> anyhow::Result<TcpListener> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     TcpListener::bind(address)
         .await
-        .with_context(|| format!("cannot listen on {address}; choose another port with --port"))
+        .with_context(|| format!("cannot listen on {address}; choose another port with {option}"))
 }
 
 /// SQLite gives its other files the mode of this one.

@@ -5,17 +5,26 @@ use std::io::{self, Write};
 use comfy_table::{Table, presets};
 use jiff::Timestamp;
 
+const POST: &str = "POST ";
+const MIN_CALL_WIDTH: usize = 13;
+
 /// Where it prints to.
 pub(super) struct Screen<'a> {
     out: &'a mut dyn Write,
+    /// Of what is said about a call.
+    call_width: usize,
 }
 
 /// State, description and number of posts.
 pub(super) type Shown = (String, String, usize);
 
 impl<'a> Screen<'a> {
-    pub(super) fn new(out: &'a mut dyn Write) -> Self {
-        Self { out }
+    /// `longest_state` is as long as the longest of the host's words.
+    pub(super) fn new(out: &'a mut dyn Write, longest_state: usize) -> Self {
+        Self {
+            out,
+            call_width: MIN_CALL_WIDTH.max(POST.len() + longest_state),
+        }
     }
 
     pub(super) fn title(&mut self, text: &str) -> io::Result<()> {
@@ -42,11 +51,12 @@ impl<'a> Screen<'a> {
         let time = timestamp.strftime("%H:%M:%S");
         let call = match told {
             [] => "no call".to_owned(),
-            told => format!("POST {}", told.join(", ")),
+            told => format!("{POST}{}", told.join(", ")),
         };
+        let width = self.call_width;
         writeln!(
             self.out,
-            "{time}  {cluster:<5} {reason:<24} → 202   {call:<13} {remark}"
+            "{time}  {cluster:<5} {reason:<24} → 202   {call:<width$} {remark}"
         )
     }
 
