@@ -349,7 +349,7 @@ pub fn credential_pk(credential: &str) -> String {
     format!("credential#{credential}")
 }
 
-/// Partition of the statuses of a commit. `repository` is [`crate::Repository::key`].
+/// Partition of the statuses of a commit. `repository` is the key of a repository, as the crate `hosts` has it.
 pub fn status_pk(repository: &str, sha: &CommitSha) -> String {
     format!("{repository}@{sha}")
 }

@@ -1,7 +1,7 @@
 //! The Git hosts: where a repository is, what lets us in, what is posted, and what the answer means.
 //!
 //! Nothing here talks to anybody: the poster sends what is made here, the operator's tool says what would be sent, and
-//! `rules` needs to know only which repository an address names. Each host is one file that implements [`Host`], and a
+//! `rules` needs to know only which repository an address names. Each host is one file that implements `Host`, and a
 //! line for its module and one for its variant below. Everything they have in common is in the other files.
 #![deny(missing_docs)]
 

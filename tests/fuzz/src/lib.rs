@@ -1,5 +1,5 @@
 //! What the targets call, compiled from the sources of the functions and of the operator's tool without their adapters,
-//! so that neither the AWS SDKs nor TLS are built once more for fuzzing.
+//! so that the AWS SDKs are not built once more for fuzzing.
 
 #[path = "../../../functions/intake/src"]
 pub mod intake {
