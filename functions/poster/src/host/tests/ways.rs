@@ -41,9 +41,8 @@ impl Authority {
         json!({"tls.crt": certificate.pem(), "tls.key": key.serialize_pem()})
     }
 
-    /// A server that answers 201 to whoever believes this authority; and only to those it has certified, if it is asked to
-    /// look.
-    async fn serve(&self, wants_client: bool) -> SocketAddr {
+    /// What lets in who believes this authority; and only those it has certified, if it is asked to look.
+    fn acceptor(&self, wants_client: bool) -> TlsAcceptor {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
@@ -65,7 +64,12 @@ impl Authority {
                 PrivateKeyDer::Pkcs8(key.serialize_der().into()),
             )
             .unwrap();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
+        TlsAcceptor::from(Arc::new(config))
+    }
+
+    /// A server that answers 201 to whom it lets in.
+    async fn serve(&self, wants_client: bool) -> SocketAddr {
+        let acceptor = self.acceptor(wants_client);
         serving(move |stream| {
             let acceptor = acceptor.clone();
             async move {
@@ -220,6 +224,50 @@ async fn p18_a_proxy_is_asked_with_its_name_and_password_and_neither_is_told() {
 }
 
 #[tokio::test]
+async fn a_proxy_may_be_behind_tls_and_is_checked_as_the_host_is() {
+    let authority = Authority::new();
+    let acceptor = authority.acceptor(false);
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&asked);
+    let address = serving(move |stream| {
+        let (acceptor, told) = (acceptor.clone(), Arc::clone(&told));
+        async move {
+            let Ok(mut stream) = acceptor.accept(stream).await else {
+                return;
+            };
+            let mut request = Vec::new();
+            while !request.windows(4).any(|end| end == b"\r\n\r\n") {
+                if stream.read_buf(&mut request).await.unwrap_or(0) == 0 {
+                    return;
+                }
+            }
+            told.lock()
+                .unwrap()
+                .push(String::from_utf8_lossy(&request).into_owned());
+            let _ = stream
+                .write_all(b"HTTP/1.1 503 Unavailable\r\ncontent-length: 0\r\n\r\n")
+                .await;
+            let _ = stream.shutdown().await;
+        }
+    })
+    .await;
+    let proxy = json!({"address": format!("https://{address}")});
+    let believing = Connection {
+        certificates: certificates(&json!({"ca.crt": authority.pem()})).certificates,
+        ..through(proxy.clone())
+    };
+
+    for (connection, times) in [(through(proxy), 0), (believing, 1)] {
+        let error = post_with(&connection, "https://git.example.invalid")
+            .await
+            .unwrap_err();
+        assert_eq!(decision(&Err(error)), "not sent");
+        assert_eq!(asked.lock().unwrap().len(), times);
+    }
+    assert!(asked.lock().unwrap()[0].starts_with("CONNECT git.example.invalid:443 HTTP/1.1"));
+}
+
+#[tokio::test]
 async fn what_goes_through_a_proxy_arrives() {
     let server = answering(ResponseTemplate::new(201)).await;
     let taken = b"HTTP/1.1 201 Created\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
@@ -266,6 +314,47 @@ async fn a_socks_proxy_is_told_the_name_of_the_host() {
     let mut name = b"git.example.invalid".to_vec();
     name.extend(443_u16.to_be_bytes());
     assert_eq!(asked.lock().unwrap().first(), Some(&(3, name)));
+}
+
+#[tokio::test]
+async fn a_socks_proxy_is_told_name_and_password() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&told);
+    let address = serving(move |mut stream| {
+        let heard = Arc::clone(&heard);
+        async move {
+            let mut head = [0; 2];
+            stream.read_exact(&mut head).await.unwrap();
+            let mut ways = vec![0; usize::from(head[1])];
+            stream.read_exact(&mut ways).await.unwrap();
+            assert!(ways.contains(&2), "{ways:?}");
+            stream.write_all(&[5, 2]).await.unwrap();
+            let mut said = Vec::new();
+            while said.len() < 3 + 1 + CANARY.len() {
+                if stream.read_buf(&mut said).await.unwrap() == 0 {
+                    break;
+                }
+            }
+            heard.lock().unwrap().push(said);
+            // It is not let in.
+            let _ = stream.write_all(&[1, 1]).await;
+        }
+    })
+    .await;
+    let connection = through(json!({
+        "address": format!("socks5://{address}"), "username": "u", "password": CANARY,
+    }));
+
+    let error = post_with(&connection, "https://git.example.invalid")
+        .await
+        .unwrap_err();
+
+    let told_of_it = format!("{error} {error:?}");
+    assert!(!told_of_it.contains(CANARY), "{told_of_it}");
+    assert_eq!(decision(&Err(error)), "not sent");
+    let mut expected = vec![1, 1, b'u', u8::try_from(CANARY.len()).unwrap()];
+    expected.extend(CANARY.bytes());
+    assert_eq!(told.lock().unwrap().first(), Some(&expected));
 }
 
 #[tokio::test]
