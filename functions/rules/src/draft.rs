@@ -1,7 +1,7 @@
 //! The status an event asks for under a rule: where, under which context, and what it says. Pure.
 
 use expressions::{Expression, Template, Variables};
-use hosts::{HostKind, MAX_TARGET_URL_CHARS, Repository};
+use hosts::{MAX_TARGET_URL_CHARS, Repository};
 use serde_json::{Value, json};
 use shared::item::{Desired, FailedExpression, NO_PROVIDER, StatusItem, due_shard, secret_name, status_pk};
 use shared::kinds::{ObjectName, Provider, Reference, Scope};
@@ -19,6 +19,9 @@ use crate::ports::Unreadable;
 /// Begins the key of a status whose context is not known. No context begins so that an object gave itself: kinds and
 /// namespaces hold no spaces.
 const NO_CONTEXT: &str = "no context";
+
+/// Characters of what an expression lacked that are kept: it may name a path as long as the expression.
+const MAX_ERROR_CHARS: usize = 200;
 
 /// Characters of a description that are kept: more than most hosts take.
 const MAX_DESCRIPTION_CHARS: usize = 255;
@@ -100,7 +103,6 @@ pub fn draft(message: &EventMessage, reference: &Reference, subject: &Subject<'_
     let host = target.map(|target| target.repository.host_kind);
     let provider_name = ObjectName::new(&rule.metadata.namespace, &rule.spec.provider_ref.name);
     let object_name = format!("{}/{}/{}", object.kind, object.namespace, object.name);
-    let metadata = merged(event, &rule.spec);
     let variables = Once::new(|| variables(message, subject));
 
     let default = context(rule, &message.cluster, object, host);
@@ -118,15 +120,16 @@ pub fn draft(message: &EventMessage, reference: &Reference, subject: &Subject<'_
             hash: target.map_or_else(String::new, |target| {
                 FailedExpression::hash_of(&target.provider.spec)
             }),
-            error: error.clone(),
+            error: error.chars().take(MAX_ERROR_CHARS).collect(),
         }),
         Some(Ok(_)) | None => None,
     };
-    let summary = metadata
-        .get("summary")
-        .filter(|summary| !summary.is_empty() && host.is_some_and(HostKind::summary_counts));
+    let summary = host
+        .filter(|host| host.summary_counts())
+        .and_then(|_| merged(event, &rule.spec).remove("summary"))
+        .filter(|summary| !summary.is_empty());
     let context_key = |context: &str| match host {
-        Some(host) => host.context_key(context, summary.map(String::as_str)),
+        Some(host) => host.context_key(context, summary.as_deref()),
         None => context.to_owned(),
     };
     let (context, sk) = match given {
@@ -186,7 +189,7 @@ pub fn draft(message: &EventMessage, reference: &Reference, subject: &Subject<'_
     let item = StatusItem {
         commit7: wanted.sha.short().to_owned(),
         context,
-        summary: summary.cloned(),
+        summary: summary.clone(),
         failed_expression,
         desired: incoming.desired.clone(),
         posted: None,
@@ -395,7 +398,7 @@ mod tests {
 
     #[test]
     fn one_that_fails_keeps_a_place_of_its_own_and_what_it_lacked() {
-        let item = |expression| drafted(rule(), github(Some(expression)), succeeded()).item;
+        let item = |expression: &str| drafted(rule(), github(Some(expression)), succeeded()).item;
         let failed = item("event.metadata.environment + '/x'");
         assert_eq!(
             failed.key.sk,
@@ -407,6 +410,8 @@ mod tests {
             error.hash,
             FailedExpression::hash_of(&github(Some("event.metadata.environment + '/x'")).spec)
         );
+        let long = item(&format!("event.metadata.{}", "x".repeat(1_000)));
+        assert_eq!(long.failed_expression.unwrap().error.len(), 200);
         let controls = item("event.message.size() > 0 ? 'a\\nb' : ''")
             .failed_expression
             .unwrap();
