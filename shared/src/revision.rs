@@ -19,6 +19,11 @@ impl CommitSha {
     /// Number of digits.
     pub const DIGITS: usize = 40;
 
+    /// The one Git writes where there is no commit: no repository has it.
+    pub fn null() -> Self {
+        Self("0".repeat(Self::DIGITS))
+    }
+
     /// Finds the commit in a Flux revision: what follows the last `:`, else what follows the last `/`, else all of
     /// it, as notification-controller reads `main@sha1:<sha>`, `sha1:<sha>`, `main/<sha>` and `<sha>`.
     ///

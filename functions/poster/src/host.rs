@@ -13,15 +13,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hosts::{
-    CommitStatus, Connection, Credential, GitHubApp, HostKind, HostRequest, InstallationToken, PostError,
-    Repository, refusal,
+    Access, CommitStatus, Connection, Credential, GitHubApp, HostKind, HostRequest, InstallationToken,
+    PostError, Repository, refusal,
 };
 use jiff::Timestamp;
 use reqwest::dns::Resolve;
 use reqwest::header::{HeaderMap, LOCATION};
 use reqwest::{Certificate, Client, ClientBuilder, Identity, Proxy, Response, StatusCode, Url};
 use secrecy::ExposeSecret;
-use shared::ErrorChain;
+use shared::{CommitSha, ErrorChain, State};
 use tokio::time::Sleep;
 
 use address_policy::RefusedAddress;
@@ -41,6 +41,9 @@ const MAX_REDIRECTS: usize = 2;
 
 /// More of an answer than any message worth keeping; a page of a proxy may be longer.
 const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// Context of the status nobody sees.
+const PROBE: &str = "commitstatus/check";
 
 /// Clients with certificates or a proxy of their own that are kept at most; above it they are made anew.
 const MAX_CLIENTS: usize = 100;
@@ -259,6 +262,44 @@ impl Hosts {
                 }
                 outcome => return outcome,
             }
+        }
+    }
+
+    /// Whether a credential may post statuses to a repository, without one that anybody would see: posts one for the commit
+    /// no repository has. A host tells that the commit is missing only to those who may post. `timeout` is for each of up to
+    /// four requests.
+    ///
+    /// # Errors
+    /// As [`Hosts::post`]: what a post would meet now.
+    pub async fn probe(
+        &self,
+        way: &Way,
+        access: &Access,
+        repository: &Repository,
+        timeout: Duration,
+        clock: &impl Fn() -> Timestamp,
+    ) -> Result<(), PostError> {
+        let credential = match access {
+            Access::Direct(credential) => credential.clone(),
+            Access::GitHubApp(app) => {
+                let token = self
+                    .installation_token(way, app, repository, timeout, clock)
+                    .await?;
+                token.credential
+            }
+        };
+        let status = CommitStatus {
+            repository,
+            sha: &CommitSha::null(),
+            context: PROBE,
+            summary: None,
+            state: State::Success,
+            description: "checks the credential",
+            target_url: None,
+        };
+        match self.post(way, &credential, &status, timeout, clock).await {
+            Err(PostError::UnknownCommit(_)) => Ok(()),
+            answer => answer,
         }
     }
 

@@ -1,5 +1,6 @@
 //! The way over the network, against servers on this machine.
 
+mod probe;
 mod ways;
 
 use std::collections::VecDeque;
@@ -18,8 +19,6 @@ use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 use super::*;
 use HostKind::{AzureDevOps, Bitbucket, BitbucketServer, GitHub, GitLab, Gitea};
-use hosts::Access;
-use shared::State;
 
 const SHA: &str = "a1afe267b54f38b46b487f6e938a6fd508278c07";
 const CANARY: &str = "c4n4ry-0f-the-m1ne";

@@ -7,7 +7,7 @@ use std::fmt;
 
 use hosts::HostKind;
 use jiff::Timestamp;
-use shared::State;
+use shared::{CommitSha, State};
 
 mod azuredevops;
 mod bitbucket;
@@ -300,7 +300,7 @@ impl Memory {
     }
 
     fn knows(&self, key: &Key) -> bool {
-        self.commits.has(&key.sha)
+        key.sha != CommitSha::null().as_str() && self.commits.has(&key.sha)
     }
 
     /// The status as it is now.
