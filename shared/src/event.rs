@@ -66,7 +66,7 @@ impl InvolvedObject {
 }
 
 /// Severity of an event. Flux defines `trace` and never sends it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Never sent by Flux's controllers.

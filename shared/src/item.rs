@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kinds::{CommitStatusRule, ObjectName, Provider, ProviderSpec, Reference, Scope};
 use crate::message::{StatusKey, hex_sha256};
-use crate::{CommitSha, OrderKey, State};
+use crate::{CommitSha, Event, OrderKey, State};
 
 /// Partition key attribute of both tables.
 pub const PK: &str = "pk";
@@ -31,6 +31,8 @@ pub const DUE_SHARDS: u8 = 16;
 pub const ALONE: &str = "-";
 /// How long a status is kept after its last event.
 pub const STATUS_LIFETIME_SECONDS: i64 = 90 * 24 * 60 * 60;
+/// How long the last event of an object about a commit is kept.
+pub const EVENT_LIFETIME_SECONDS: i64 = 30 * 24 * 60 * 60;
 /// How a status ends whose commit the host does not know: only another state tries again.
 pub const UNKNOWN_COMMIT: &str = "unknown-commit";
 /// How a change ends that is not worth one of the last posts a host takes: only another state tries again.
@@ -250,6 +252,37 @@ pub struct ObjectItem {
     pub expires_at: i64,
 }
 
+/// The last event an object sent about a commit: what the operator's tool explains a missing status from, and by what it
+/// knows that a cluster still sends. Nothing is decided by it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventItem {
+    /// [`object_pk`].
+    pub pk: String,
+    /// [`event_sk`].
+    pub sk: String,
+    /// First seven digits of the commit, if the event names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit7: Option<String>,
+    /// The cluster whose key it came with.
+    pub cluster: String,
+    /// Generation of that key.
+    pub generation: u32,
+    /// The key is made from the root key before the current one.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub previous_root_key: bool,
+    /// Id of the event.
+    pub event_id: String,
+    /// When intake took it, in milliseconds.
+    pub received_at: i64,
+    /// The event; long texts of it are cut.
+    pub event: Event,
+    /// Something of it was cut.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_cut: bool,
+    /// When DynamoDB may forget it, in seconds.
+    pub expires_at: i64,
+}
+
 /// A cluster, or the tombstone of one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterItem {
@@ -357,6 +390,15 @@ pub fn status_pk(repository: &str, sha: &CommitSha) -> String {
 /// Partition of what an object reported. `object` is `Kustomization/apps/podinfo`.
 pub fn object_pk(cluster: &str, object: &str) -> String {
     format!("object#{cluster}/{object}")
+}
+
+/// Begins the sort key of an [`EventItem`]. A rule's reference, which the other items of an object have there, begins
+/// with a cluster or `*`, and no name holds an `@`.
+pub const EVENT_SK: &str = "event@";
+
+/// Sort key of the last event an object sent about a commit, or about none.
+pub fn event_sk(sha: Option<&CommitSha>) -> String {
+    format!("{EVENT_SK}{}", sha.map_or(ALONE, CommitSha::as_str))
 }
 
 /// Name of a Provider's secret below the stack's prefix: `_all/flux-system/github-token`. Kubernetes names hold no

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::Event;
 use crate::event::InvolvedObject;
+use crate::{CommitSha, Event};
 
 /// What intake puts on the `events` queue and `rules` takes from it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +19,9 @@ pub struct EventMessage {
     pub cluster: String,
     /// Generation of that key.
     pub generation: u32,
+    /// That key is made from the root key before the current one, which is accepted during a rotation.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub previous_root_key: bool,
     /// When intake took it.
     pub received_at: Timestamp,
     /// The event itself.
@@ -46,6 +49,12 @@ impl StatusKey {
     /// The commit in the key; empty if the key is none of ours.
     pub fn sha(&self) -> &str {
         self.pk.rsplit_once('@').map_or("", |(_, sha)| sha)
+    }
+
+    /// Whether it is the key of a status. The table holds other items beside them, and the partition of none ends in a
+    /// commit.
+    pub fn is_status(&self) -> bool {
+        self.sha().parse::<CommitSha>().is_ok()
     }
 
     /// The repository in the key.
@@ -180,6 +189,29 @@ impl serde_json::ser::Formatter for AsciiFormatter {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn only_the_partition_of_a_status_ends_in_a_commit() {
+        let sha = "5394cb7f48332b2de7c17dd8b8384bbc84b7e738";
+        let is_status = |pk: String| {
+            StatusKey {
+                pk,
+                sk: "dev/x".into(),
+            }
+            .is_status()
+        };
+        assert!(is_status(format!("github.com/acme/fleet@{sha}")));
+        assert!(is_status(format!("no-provider/dev/apps/github@{sha}")));
+        for other in [
+            "object#dev/Kustomization/apps/podinfo",
+            "credential#_all/apps/token",
+            "",
+            "@",
+            "a@5394cb7",
+        ] {
+            assert!(!is_status(other.to_owned()), "{other}");
+        }
+    }
 
     #[test]
     fn writes_what_sqs_refuses_as_escapes() {

@@ -53,6 +53,8 @@ async fn redrive(world: &Arc<World>) {
         out: &mut out,
         out_is_terminal: false,
         err: &mut err,
+        err_is_terminal: false,
+        colours: false,
     };
     let command = DlqCommand::Redrive(WhichArgs {
         queue: None,

@@ -56,11 +56,11 @@ impl Hosted {
 }
 
 /// What is particular about a host.
-struct Case {
-    kind: HostKind,
-    path: &'static str,
-    token: Token,
-    secret: Value,
+pub(crate) struct Case {
+    pub(crate) kind: HostKind,
+    pub(crate) path: &'static str,
+    pub(crate) token: Token,
+    pub(crate) secret: Value,
     /// As it calls the repository.
     repository: &'static str,
     /// Its words for pending, failure, success and superseded.
@@ -70,7 +70,7 @@ struct Case {
     taken: u16,
 }
 
-fn cases() -> [Case; 6] {
+pub(crate) fn cases() -> [Case; 6] {
     let token = || Token::new("flux", TOKEN);
     let secret = || json!({ "token": TOKEN });
     [

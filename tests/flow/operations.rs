@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use clap::Parser;
-use cli::app::{Cli, Stack, run};
+use cli::app::{Cli, Person, Stack, run};
 use cli::commands::Terminal;
 use cli::local_instance::{dynamodb_client, sqs_client};
 use cli::queues::Queues;
@@ -142,17 +142,24 @@ impl Operator {
             out: &mut out,
             out_is_terminal: false,
             err: &mut err,
+            err_is_terminal: false,
+            colours: false,
         };
         let stack = Stack {
             store: &self.world.store,
             queues: Some(&self.queues),
             secrets: &self.world.secrets,
             function_url: Some(FUNCTION_URL),
+            asks_hosts: false,
         };
-        let prompt = &mut |_: &str| Ok(NEW_TOKEN.to_owned());
-        let result = run(&cli, &stack, self.world.now(), prompt, pending(), terminal).await;
+        let person = Person {
+            prompt: &mut |_: &str| Ok(NEW_TOKEN.to_owned()),
+            editor: &mut |_: &Path| Ok(false),
+        };
+        let result = run(&cli, &stack, self.world.now(), person, pending(), terminal).await;
         let said = String::from_utf8([out, err].concat()).unwrap();
-        result.unwrap_or_else(|error| panic!("`{step}`: {error:#}\n{said}"));
+        let code = result.unwrap_or_else(|error| panic!("`{step}`: {error:#}\n{said}"));
+        assert_eq!(code, 0, "`{step}`: {said}");
         if !step.starts_with("commitstatus connect ") {
             self.holds_no_secret(&said);
         }

@@ -158,6 +158,8 @@ impl World {
             out: &mut out,
             out_is_terminal: false,
             err: &mut err,
+            err_is_terminal: false,
+            colours: false,
         };
         run(&args, &self.store, self.now(), terminal).await.unwrap();
         String::from_utf8(err).unwrap()

@@ -189,6 +189,7 @@ impl World {
                     rules_name.clone(),
                 )),
                 statuses: rules::adapters::StatusesTable::new(dynamodb.clone(), statuses_name.clone()),
+                events: rules::last_event::LastEvents::default(),
                 hints: posts.clone(),
                 clock: time(),
             },

@@ -308,6 +308,7 @@ fn inputs(case: &Case, trusts: bool, ours: &mut Ours) -> (Option<Candidate>, Opt
             id: "0123456789abcdef".into(),
             cluster: CLUSTER.into(),
             generation: 1,
+            previous_root_key: false,
             received_at: event.timestamp,
             event,
         }),

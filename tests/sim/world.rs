@@ -164,6 +164,7 @@ impl World {
                 self.rules_table.clone(),
             )),
             statuses: rules::adapters::StatusesTable::new(client(), self.statuses.clone()),
+            events: rules::last_event::LastEvents::default(),
             hints: self.posts.clone(),
             clock: self.time(),
         })

@@ -12,7 +12,7 @@ use tracing::field::display;
 
 use crate::address::{ClusterName, MAX_CLUSTER_NAME_CHARS, Route, generation};
 use crate::event::{self, Limits};
-use crate::keys::{RootKeys, derive_cluster_key};
+use crate::keys::{RootKeys, Which, derive_cluster_key};
 use crate::ports::{EventQueue, RootKeySource, RootKeyUnavailable};
 use crate::refusal::{Distrust, Refusal, Unavailable};
 use crate::root_key_cache::RootKeyCache;
@@ -103,7 +103,8 @@ where
 
     let claim = Claim::from_request(request, cluster).map_err(Refusal::Unauthorized)?;
     facts.generation = Some(claim.generation);
-    facts.stale_keys = authenticate(&deps.keys, &claim, body, now).await?;
+    let trusted = authenticate(&deps.keys, &claim, body, now).await?;
+    facts.stale_keys = trusted.stale_keys;
 
     let id = event_id(claim.cluster.as_str(), claim.generation, body);
     facts.id = Some(id.clone());
@@ -114,6 +115,7 @@ where
         id: id.clone(),
         cluster: claim.cluster.as_str().to_owned(),
         generation: claim.generation,
+        previous_root_key: trusted.root_key == Which::Previous,
         received_at: now,
         event: event.clone(),
     })?;
@@ -150,30 +152,43 @@ impl Claim {
         })
     }
 
-    fn holds(&self, keys: &RootKeys, body: &[u8]) -> bool {
-        keys.iter().any(|root| {
+    /// The root key by which the claim holds, if it does.
+    fn holds_by(&self, keys: &RootKeys, body: &[u8]) -> Option<Which> {
+        let mut holding = keys.iter().filter(|(_, root)| {
             let key = derive_cluster_key(root, self.cluster.as_str(), self.generation);
             self.credential.was_made_with(&key, body)
-        })
+        });
+        holding.next().map(|(which, _)| which)
     }
 }
 
-/// Returns why the root keys are stale, if they are and the claim holds all the same.
+/// A claim that holds.
+struct Trusted {
+    /// By which root key.
+    root_key: Which,
+    /// Why the root keys are stale, if they are.
+    stale_keys: Option<RootKeyUnavailable>,
+}
+
 async fn authenticate<R: RootKeySource>(
     cache: &RootKeyCache<R>,
     claim: &Claim,
     body: &[u8],
     now: Timestamp,
-) -> Result<Option<RootKeyUnavailable>, Refusal> {
+) -> Result<Trusted, Refusal> {
     let unavailable = |error: RootKeyUnavailable| Refusal::Unavailable(error.into());
     let at_hand = cache.get(now).await.map_err(unavailable)?;
-    if claim.holds(&at_hand.keys, body) {
-        return Ok(at_hand.stale);
+    if let Some(root_key) = claim.holds_by(&at_hand.keys, body) {
+        let stale_keys = at_hand.stale;
+        return Ok(Trusted { root_key, stale_keys });
     }
-    match cache.newer_than(&at_hand.keys, now).await.map_err(unavailable)? {
-        Some(newer) if claim.holds(&newer, body) => Ok(None),
-        _ => Err(Refusal::Unauthorized(Distrust::Mismatch)),
-    }
+    let newer = cache.newer_than(&at_hand.keys, now).await.map_err(unavailable)?;
+    let root_key = newer.and_then(|newer| claim.holds_by(&newer, body));
+    let root_key = root_key.ok_or(Refusal::Unauthorized(Distrust::Mismatch))?;
+    Ok(Trusted {
+        root_key,
+        stale_keys: None,
+    })
 }
 
 fn count(outcome: &'static str) {

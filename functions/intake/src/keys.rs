@@ -37,6 +37,15 @@ impl RootKey {
 #[error("the root key is shorter than {MIN_ROOT_KEY_BYTES} bytes")]
 pub struct RootKeyTooShort;
 
+/// One of the root keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// The one in force.
+    Current,
+    /// The one before it.
+    Previous,
+}
+
 /// The root keys that are accepted at the same time, so that a rotation rejects nothing.
 #[derive(Debug, Clone)]
 pub struct RootKeys {
@@ -60,8 +69,9 @@ impl RootKeys {
     }
 
     /// Both, the one in force first.
-    pub fn iter(&self) -> impl Iterator<Item = &RootKey> {
-        std::iter::once(&self.current).chain(&self.previous)
+    pub fn iter(&self) -> impl Iterator<Item = (Which, &RootKey)> {
+        let previous = self.previous.iter().map(|key| (Which::Previous, key));
+        std::iter::once((Which::Current, &self.current)).chain(previous)
     }
 }
 

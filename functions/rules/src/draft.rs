@@ -339,6 +339,7 @@ mod tests {
             id: "00".into(),
             cluster: "prod-eu".into(),
             generation: 1,
+            previous_root_key: false,
             received_at: event.timestamp,
             event,
         }

@@ -1,7 +1,7 @@
 //! A batch of the `events` queue.
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use jiff::{SignedDuration, Timestamp};
 use metrics::SharedString;
 use shared::item::{Desired, StatusItem};
@@ -14,8 +14,9 @@ use shared::{ErrorChain, OrderKey, Rank, State};
 use crate::decide::{Hint, Incoming};
 use crate::draft::{Draft, Subject, draft};
 use crate::evaluate::{CompiledRule, evaluate};
+use crate::last_event::LastEvents;
 use crate::lookup::{Candidate, Lookup};
-use crate::ports::{HintQueue, RuleStore, StatusStore, Unavailable};
+use crate::ports::{EventStore, HintQueue, RuleStore, StatusStore, Unavailable};
 use crate::verdict::{SkipReason, Verdict};
 
 /// Time one message may need at worst; with less left before the deadline no further one is begun.
@@ -33,6 +34,8 @@ pub struct Deps<R, S, H, C> {
     pub lookup: Lookup<R>,
     /// Desired statuses.
     pub statuses: S,
+    /// What was kept of the last events.
+    pub events: LastEvents,
     /// The `posts` queue.
     pub hints: H,
     /// The clock.
@@ -48,7 +51,7 @@ pub async fn handle<R, S, H, C>(
 ) -> SqsBatchResponse
 where
     R: RuleStore,
-    S: StatusStore,
+    S: StatusStore + EventStore,
     H: HintQueue,
     C: Fn() -> Timestamp,
 {
@@ -101,7 +104,7 @@ fn by_group(records: Vec<SqsMessage>) -> Vec<Vec<SqsMessage>> {
 async fn handle_message<R, S, H, C>(deps: &Deps<R, S, H, C>, record: &SqsMessage) -> Result<(), Unavailable>
 where
     R: RuleStore,
-    S: StatusStore,
+    S: StatusStore + EventStore,
     H: HintQueue,
     C: Fn() -> Timestamp,
 {
@@ -132,14 +135,34 @@ where
         .lookup
         .candidates(&message.cluster, &message.event.involved_object, now)
         .await?;
-    if candidates.is_empty() {
-        log_no_rule(&message);
-        return Ok(());
+    let kept = keep(deps, &message, now);
+    let applied = async {
+        if candidates.is_empty() {
+            log_no_rule(&message);
+        }
+        for candidate in candidates.iter() {
+            apply(deps, &message, candidate, now).await?;
+        }
+        Ok(())
+    };
+    let ((), applied) = join(kept, applied).await;
+    applied
+}
+
+/// Keeps the event for the operator's tool. No status depends on it, so that it holds none up.
+async fn keep<R, S: EventStore, H, C>(deps: &Deps<R, S, H, C>, message: &EventMessage, now: Timestamp) {
+    let Some(item) = deps.events.to_write(message, now) else {
+        return;
+    };
+    match deps.statuses.keep(&item).await {
+        Ok(()) => deps.events.wrote(&item, now),
+        Err(error) => tracing::warn!(
+            event.id = %message.id,
+            event.cluster = %message.cluster,
+            error = %ErrorChain(&error),
+            "event not kept: `commitstatus explain` and `check` do not see it, statuses do not depend on it"
+        ),
     }
-    for candidate in candidates.iter() {
-        apply(deps, &message, candidate, now).await?;
-    }
-    Ok(())
 }
 
 async fn apply<R, S, H, C>(
@@ -415,7 +438,7 @@ mod tests {
     use crate::evaluate::tests::{SHA, object, rule, succeeded};
     use crate::ports::{FoundRule, Newest, Unreadable, Written};
     use emf::recorded::Recorded;
-    use shared::item::{ClusterItem, due_shard};
+    use shared::item::{ClusterItem, EventItem, due_shard};
     use shared::kinds::{ObjectName, Provider, Scope};
     use shared::message::QueueMessage;
     use shared::{Event, InvolvedObject, State};
@@ -438,6 +461,8 @@ mod tests {
         /// Objects whose status cannot be written.
         unwritable: Vec<&'static str>,
         no_hints: bool,
+        keeps_no_events: bool,
+        kept: Mutex<Vec<EventItem>>,
         /// Nothing is due after a write.
         idle: bool,
         /// Who had written every status before.
@@ -536,6 +561,16 @@ mod tests {
         }
     }
 
+    impl EventStore for &World {
+        async fn keep(&self, event: &EventItem) -> Result<(), Unavailable> {
+            if self.keeps_no_events {
+                return Err(down());
+            }
+            self.kept.lock().unwrap().push(event.clone());
+            Ok(())
+        }
+    }
+
     impl HintQueue for &World {
         async fn send(&self, message: QueueMessage) -> Result<(), Unavailable> {
             if self.no_hints {
@@ -567,6 +602,7 @@ mod tests {
             let deps = Deps {
                 lookup: Lookup::new(self),
                 statuses: self,
+                events: LastEvents::default(),
                 hints: self,
                 clock: || Timestamp::from_second(NOW + self.clock.load(Ordering::Relaxed)).unwrap(),
             };
@@ -615,6 +651,7 @@ mod tests {
             id: "00112233445566778899aabbccddeeff".into(),
             cluster: "dev".into(),
             generation: 2,
+            previous_root_key: false,
             received_at: RECEIVED,
             event: Event {
                 involved_object: InvolvedObject {
@@ -653,6 +690,47 @@ mod tests {
         let mut written = world.objects();
         written.sort();
         assert_eq!(written, ["a1", "b1", "b2"]);
+    }
+
+    #[tokio::test]
+    async fn the_last_event_is_kept_whatever_rules_make_of_it() {
+        let kept = |world: &World| {
+            let kept = world.kept.lock().unwrap();
+            kept.iter()
+                .map(|item| format!("{} {}", item.pk, item.sk))
+                .collect::<Vec<_>>()
+        };
+        let podinfo = format!("object#dev/Kustomization/apps/podinfo event@{SHA}");
+        let batch = [record("1", "g", "podinfo"), record("2", "g", "podinfo")];
+
+        let world = World::new();
+        assert!(world.handle(&batch, 60).await.is_empty());
+        // Twice the same: once.
+        assert_eq!(kept(&world), std::slice::from_ref(&podinfo));
+
+        let without_rules = World {
+            rules: vec![],
+            ..World::new()
+        };
+        assert!(without_rules.handle(&batch, 60).await.is_empty());
+        assert_eq!(kept(&without_rules), [podinfo]);
+
+        let unregistered = World {
+            clusters: [].into(),
+            ..World::new()
+        };
+        assert!(unregistered.handle(&batch, 60).await.is_empty());
+        assert!(kept(&unregistered).is_empty());
+    }
+
+    #[tokio::test]
+    async fn p16_an_event_that_cannot_be_kept_has_its_verdict() {
+        let world = World {
+            keeps_no_events: true,
+            ..World::new()
+        };
+        assert!(world.handle(&[record("1", "g", "podinfo")], 60).await.is_empty());
+        assert_eq!(world.objects(), ["podinfo"]);
     }
 
     #[tokio::test]

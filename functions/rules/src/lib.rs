@@ -11,6 +11,7 @@ pub mod description;
 pub mod draft;
 pub mod evaluate;
 pub mod handler;
+pub mod last_event;
 pub mod lookup;
 pub mod metadata;
 pub mod ports;

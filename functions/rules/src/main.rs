@@ -9,6 +9,7 @@ use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use rules::adapters::{RulesTable, SqsHints, StatusesTable};
 use rules::config::Config;
 use rules::handler::{Deps, handle};
+use rules::last_event::LastEvents;
 use rules::lookup::Lookup;
 use shared::ErrorChain;
 
@@ -40,6 +41,7 @@ async fn main() -> Result<(), Error> {
     let deps = &Deps {
         lookup: Lookup::new(rules_table),
         statuses: StatusesTable::new(dynamodb, config.statuses_table),
+        events: LastEvents::default(),
         hints: SqsHints::new(aws_sdk_sqs::Client::new(&aws), config.posts_queue_url),
         clock,
     };

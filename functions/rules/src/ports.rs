@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::future::Future;
 
-use shared::item::{ClusterItem, StatusItem};
+use shared::item::{ClusterItem, EventItem, StatusItem};
 use shared::kinds::{ObjectName, Provider, Scope};
 use shared::message::{QueueMessage, StatusKey};
 use shared::{CommitSha, CommitStatusRule, InvolvedObject};
@@ -140,6 +140,12 @@ pub trait StatusStore {
         incoming: &Incoming,
         now: i64,
     ) -> impl Future<Output = Result<Option<Written>, Unavailable>> + Send;
+}
+
+/// Keeps the last event of each object and commit in the `statuses` table.
+pub trait EventStore {
+    /// Writes it in the place of the one before.
+    fn keep(&self, event: &EventItem) -> impl Future<Output = Result<(), Unavailable>> + Send;
 }
 
 /// Tells the poster where to look.

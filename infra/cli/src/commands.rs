@@ -2,16 +2,25 @@
 //! read.
 
 pub mod apply;
+pub mod check;
 pub mod cluster;
+pub mod completions;
 mod confirm;
 pub mod connect;
 pub mod delete;
+pub mod describe;
+pub mod diff;
 pub mod dlq;
+pub mod edit;
+pub mod explain;
 pub mod get;
+pub mod import;
 pub mod parked;
 mod print;
 pub mod retry;
 pub mod root_key;
+pub mod rotate;
+pub mod schema;
 pub mod scope;
 pub mod secret;
 pub mod statuses;
@@ -21,7 +30,9 @@ use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
 use clap::Args;
+use shared::Scope;
 
+use crate::object::{ObjectId, describe_scope};
 use crate::queues::QueueError;
 use crate::root_key::RootKeyError;
 use crate::secrets::SecretError;
@@ -40,11 +51,58 @@ pub struct Terminal<'a> {
     pub out_is_terminal: bool,
     /// Standard error: notes, warnings and hints.
     pub err: &'a mut dyn Write,
+    /// Whether a person sees it, and with it how far long work has come.
+    pub err_is_terminal: bool,
+    /// Whether standard output may be coloured.
+    pub colours: bool,
+}
+
+/// What is well, what needs a look, and what is wrong; for [`Terminal::paint`].
+pub(crate) mod style {
+    use anstyle::{AnsiColor, Style};
+
+    pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
+    pub(crate) const DOUBTFUL: Style = AnsiColor::Yellow.on_default();
+    pub(crate) const BAD: Style = AnsiColor::Red.on_default();
+    pub(crate) const STRONG: Style = Style::new().bold();
 }
 
 impl Terminal<'_> {
+    /// The text in a style, where standard output may be coloured.
+    pub(crate) fn paint(&self, style: anstyle::Style, text: impl std::fmt::Display) -> String {
+        match self.colours {
+            true => format!("{style}{text}{style:#}"),
+            false => text.to_string(),
+        }
+    }
+
+    /// A bar on standard error for work of so many steps, where a person sees it. It goes when it is dropped.
+    pub(crate) fn progress(&self, steps: u64, what: &'static str) -> indicatif::ProgressBar {
+        if !self.err_is_terminal {
+            return indicatif::ProgressBar::hidden();
+        }
+        let style = indicatif::ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}")
+            .unwrap_or_else(|_| indicatif::ProgressStyle::default_bar());
+        indicatif::ProgressBar::new(steps)
+            .with_style(style)
+            .with_message(what)
+            .with_finish(indicatif::ProgressFinish::AndClear)
+    }
+
     fn warn(&mut self, text: impl std::fmt::Display) -> io::Result<()> {
         writeln!(self.err, "warning: {text}")
+    }
+
+    /// A line as kubectl prints it of what became of an object.
+    fn became(&mut self, id: &ObjectId, what: &str, scope: &Scope) -> io::Result<()> {
+        let (resource, name) = (id.kind.resource(), &id.name);
+        let scope = describe_scope(scope);
+        let namespace = &name.namespace;
+        writeln!(
+            self.out,
+            "{resource}/{} {what} (namespace {namespace}, {scope})",
+            name.name
+        )
     }
 
     fn hint(&mut self, text: impl std::fmt::Display) -> io::Result<()> {

@@ -1,5 +1,7 @@
 //! What a cluster needs to send its events here: a Secret, a Provider and an Alert.
 
+pub mod check;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
@@ -8,7 +10,7 @@ use shared::CommitStatusRule;
 use shared::kinds::{ANY_NAME, KUSTOMIZATION};
 
 /// Name of all three objects.
-const OBJECT_NAME: &str = "commitstatus";
+pub(crate) const OBJECT_NAME: &str = "commitstatus";
 /// Flux gives up after this; its retries at 2, 4, 8 and 16 seconds fit in.
 const TIMEOUT: &str = "60s";
 
@@ -56,6 +58,25 @@ pub fn watched<'a>(rules: impl IntoIterator<Item = &'a CommitStatusRule>, namesp
             }
         }
     }
+    without_named_of_any(watched)
+}
+
+/// What the rules name, and nothing else.
+pub fn needed<'a>(rules: impl IntoIterator<Item = &'a CommitStatusRule>) -> Watched {
+    let mut needed = Watched::new();
+    for rule in rules.into_iter().filter(|rule| !rule.spec.suspend) {
+        for source in &rule.spec.event_sources {
+            let of_namespace = needed
+                .entry(source.namespace(&rule.metadata).to_owned())
+                .or_default();
+            of_namespace.insert((source.kind.clone(), source.name.clone()));
+        }
+    }
+    without_named_of_any(needed)
+}
+
+/// Where every object of a kind is watched, none needs to be named.
+fn without_named_of_any(mut watched: Watched) -> Watched {
     for of_namespace in watched.values_mut() {
         let any: BTreeSet<String> = of_namespace
             .iter()

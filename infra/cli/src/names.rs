@@ -1,9 +1,9 @@
 //! Names as Kubernetes allows them.
 
 /// Longest DNS-1123 label.
-const MAX_LABEL: usize = 63;
+pub(crate) const MAX_LABEL: usize = 63;
 /// Longest DNS-1123 subdomain.
-const MAX_SUBDOMAIN: usize = 253;
+pub(crate) const MAX_SUBDOMAIN: usize = 253;
 
 /// Checks the name of a namespace or a cluster.
 ///

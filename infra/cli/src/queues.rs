@@ -238,6 +238,14 @@ pub struct LiveQueue {
 }
 
 impl LiveQueue {
+    /// How many messages there are, those somebody works on included. SQS is up to a minute behind.
+    ///
+    /// # Errors
+    /// If SQS does not answer.
+    pub async fn count(&self) -> Result<usize, QueueError> {
+        count(&self.client, &self.url, &self.name).await
+    }
+
     /// Sends a dead letter again, at the end of the group it was in.
     ///
     /// # Errors
@@ -254,6 +262,23 @@ impl LiveQueue {
             .map_err(failed("SendMessage", &self.name))?;
         Ok(())
     }
+}
+
+async fn count(client: &Client, url: &str, name: &str) -> Result<usize, QueueError> {
+    const COUNTED: [QueueAttributeName; 2] = [
+        QueueAttributeName::ApproximateNumberOfMessages,
+        QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+    ];
+    let answer = client
+        .get_queue_attributes()
+        .queue_url(url)
+        .set_attribute_names(Some(COUNTED.to_vec()))
+        .send()
+        .await
+        .map_err(failed("GetQueueAttributes", name))?;
+    let attributes = answer.attributes.unwrap_or_default();
+    let count = |name| -> Option<usize> { attributes.get(name)?.parse().ok() };
+    Ok(COUNTED.iter().filter_map(count).sum())
 }
 
 /// Dead letters of one queue. What was received and not deleted is nobody else's until it is given back.
@@ -277,21 +302,7 @@ impl DeadLetterQueue {
     /// # Errors
     /// If SQS does not answer.
     pub async fn count(&self) -> Result<usize, QueueError> {
-        const COUNTED: [QueueAttributeName; 2] = [
-            QueueAttributeName::ApproximateNumberOfMessages,
-            QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
-        ];
-        let answer = self
-            .client
-            .get_queue_attributes()
-            .queue_url(&self.url)
-            .set_attribute_names(Some(COUNTED.to_vec()))
-            .send()
-            .await
-            .map_err(failed("GetQueueAttributes", &self.name))?;
-        let attributes = answer.attributes.unwrap_or_default();
-        let count = |name| -> Option<usize> { attributes.get(name)?.parse().ok() };
-        Ok(COUNTED.iter().filter_map(count).sum())
+        count(&self.client, &self.url, &self.name).await
     }
 
     /// Up to ten that were not received yet, each group in its order. Empty if there are no more, and also if those

@@ -1,7 +1,9 @@
 //! What the tool keeps in DynamoDB, over the SDK's own client.
 
+mod applied;
 mod clusters;
 mod credentials;
+mod events;
 mod objects;
 mod parked;
 mod retry;
@@ -17,9 +19,12 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde::de::DeserializeOwned;
 use shared::item::names_in;
 
+use crate::object::{Kind, ObjectId};
+
+pub use self::applied::Applied;
 pub use self::clusters::{Cluster, Suspension};
 pub use self::credentials::Hold;
-pub use self::objects::{Change, Deleted, Verb, Written};
+pub use self::objects::{Change, Deleted, Planned, Prepared, Seen, Verb, Written};
 pub use self::parked::is_parked;
 pub use self::tables::create_tables;
 
@@ -81,9 +86,17 @@ pub enum StoreError {
     /// Something that this release cannot write.
     #[error("an object cannot be written as an item")]
     Unwritable(#[source] serde_dynamo::Error),
-    /// Somebody else applied the same objects between our reading and writing.
-    #[error("somebody else changed the same objects meanwhile; run the command again")]
-    Conflict,
+    /// Somebody else applied or deleted the same objects between our reading and writing.
+    #[error(
+        "somebody else changed {} meanwhile, and nothing was written over that; {} shows what is there now: run the \
+         command again if yours still holds",
+        conflicting(objects),
+        how_to_look(objects)
+    )]
+    Conflict {
+        /// Which, as far as DynamoDB says.
+        objects: Vec<ObjectId>,
+    },
     /// A call of several transactions ended between two of them.
     #[error("{done} of {total} transactions were written")]
     Unfinished {
@@ -115,6 +128,41 @@ pub enum StoreError {
     /// What was asked for is no commit.
     #[error("`{0}` is not a commit; expected at least the first 7 of its 40 hexadecimal digits")]
     NotACommit(String),
+}
+
+/// Objects named in an error; more would not be read.
+const NAMED_OBJECTS: usize = 10;
+
+fn conflicting(objects: &[ObjectId]) -> String {
+    let mut named: Vec<String> = objects
+        .iter()
+        .take(NAMED_OBJECTS)
+        .map(ObjectId::to_string)
+        .collect();
+    match objects.len().checked_sub(NAMED_OBJECTS) {
+        _ if objects.is_empty() => "the same objects".to_owned(),
+        Some(more) if more > 0 => {
+            named.push(format!("{more} more"));
+            named.join(", ")
+        }
+        _ => named.join(", "),
+    }
+}
+
+fn how_to_look(objects: &[ObjectId]) -> String {
+    let plural = |kind| match kind {
+        Kind::CommitStatus => "commitstatuses",
+        Kind::Provider => "providers",
+    };
+    match objects {
+        [] => "`commitstatus diff`".to_owned(),
+        [ObjectId { kind, name }, ..] => format!(
+            "`commitstatus get {} {} -n {} -o yaml`",
+            plural(*kind),
+            name.name,
+            name.namespace
+        ),
+    }
 }
 
 fn unavailable<E, R>(action: &'static str, table: &str) -> impl FnOnce(SdkError<E, R>) -> StoreError

@@ -1,12 +1,12 @@
 //! From YAML to validated objects, with every mistake of a call at once.
 
-mod commit_status;
-mod decode;
-mod duration;
+pub(crate) mod commit_status;
+pub(crate) mod decode;
+pub(crate) mod duration;
 mod files;
-mod metadata;
-mod node;
-mod provider;
+pub(crate) mod metadata;
+pub(crate) mod node;
+pub(crate) mod provider;
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -241,7 +241,9 @@ impl<T> Read<T> {
         let api_version = mapping.required("apiVersion", findings);
         let kind = mapping.required("kind", findings);
         let kind_text = kind.as_ref().and_then(|kind| kind.string(findings));
-        if let (Some("List" | "CommitStatusList" | "ProviderList"), Some(kind)) = (kind_text, &kind) {
+        if let (Some(text), Some(kind)) = (kind_text, &kind)
+            && LIST_KINDS.contains(&text)
+        {
             self.list(&mut mapping, kind.node.at, findings, decode);
             return;
         }
@@ -279,6 +281,17 @@ impl<T> Read<T> {
 
 const KINDS: [&str; 2] = [Kind::CommitStatus.as_str(), Kind::Provider.as_str()];
 
+/// Kinds that hold several objects in `items`.
+pub(crate) const LIST_KINDS: [&str; 3] = ["List", "CommitStatusList", "ProviderList"];
+
+/// Versions of the API group a kind may be written in.
+pub(crate) const fn versions(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::CommitStatus => &["v1beta1"],
+        Kind::Provider => &["v1beta3", "v1beta2", "v1beta1"],
+    }
+}
+
 fn decode_kind(text: &str, field: &Field<'_>, findings: &mut Findings<'_>) -> Option<Kind> {
     match text {
         "CommitStatus" => Some(Kind::CommitStatus),
@@ -302,11 +315,7 @@ fn decode_kind(text: &str, field: &Field<'_>, findings: &mut Findings<'_>) -> Op
 }
 
 fn check_api_version(kind: Kind, field: &Field<'_>, findings: &mut Findings<'_>) {
-    let versions: &[&str] = match kind {
-        Kind::CommitStatus => &["v1beta1"],
-        Kind::Provider => &["v1beta3", "v1beta2", "v1beta1"],
-    };
-    let known: Vec<String> = versions
+    let known: Vec<String> = versions(kind)
         .iter()
         .map(|version| format!("{API_GROUP}/{version}"))
         .collect();

@@ -174,6 +174,8 @@ async fn said(
         out: &mut out,
         out_is_terminal: false,
         err: &mut err,
+        err_is_terminal: false,
+        colours: false,
     };
     let queues = Queues::new(sqs_client(endpoint), stack);
     let result = dlq::run(&cli.command, &queues, now, interrupted, terminal).await;

@@ -187,6 +187,7 @@ fn spawn_rules(
     let deps = Arc::new(rules::handler::Deps {
         lookup: rules::lookup::Lookup::new(RulesTable::new(dynamodb.clone(), rules_table(STACK))),
         statuses: StatusesTable::new(dynamodb.clone(), statuses_table(STACK)),
+        events: rules::last_event::LastEvents::default(),
         hints: Sender::new(Arc::clone(posts), clock),
         clock,
     });

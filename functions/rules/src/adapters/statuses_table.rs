@@ -7,11 +7,13 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 use shared::State;
-use shared::item::{ObjectItem, PK, SK, STATUS_LIFETIME_SECONDS, StatusItem, due_shard, names_in, object_pk};
+use shared::item::{
+    EventItem, ObjectItem, PK, SK, STATUS_LIFETIME_SECONDS, StatusItem, due_shard, names_in, object_pk,
+};
 use shared::message::StatusKey;
 
 use crate::decide::{Decision, Hint, Incoming, decide, rival};
-use crate::ports::{Newest, StatusStore, Unavailable, Written};
+use crate::ports::{EventStore, Newest, StatusStore, Unavailable, Written};
 use crate::verdict::{SkipReason, Verdict};
 
 /// When the sweeper sends the hint of a change whose own hint was lost.
@@ -251,6 +253,18 @@ impl StatusesTable {
             builder = builder.expression_attribute_values(":seen_due", text(due));
         }
         builder
+    }
+}
+
+impl EventStore for StatusesTable {
+    async fn keep(&self, event: &EventItem) -> Result<(), Unavailable> {
+        let item: Item =
+            serde_dynamo::to_item(event).map_err(Unavailable::to("write an event as an item"))?;
+        let put = self.client.put_item().table_name(&self.table);
+        let written = put.set_item(Some(item)).send().await;
+        written
+            .map(drop)
+            .map_err(|error| Unavailable::to("keep the last event")(error.into_service_error()))
     }
 }
 

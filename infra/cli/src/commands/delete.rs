@@ -12,7 +12,7 @@ use shared::kinds::{ObjectName, Reference};
 use super::scope::{ScopeArgs, dns_label};
 use super::{Terminal, validate};
 use crate::object::{Kind, ObjectId, describe_scope};
-use crate::store::{Deleted, Store};
+use crate::store::{Deleted, Seen, Store};
 use crate::yaml::{identify, read_sources};
 
 /// The two kinds, as kubectl would take them.
@@ -93,29 +93,11 @@ pub async fn run(
         );
     }
     let scope = args.scope.scope();
-    let (rules, providers): (Vec<_>, Vec<_>) =
-        objects.into_iter().partition(|id| id.kind == Kind::CommitStatus);
-    let deleted = store.delete(&scope, &rules).await?;
-    print_deleted(&deleted, &scope, terminal)?;
-    let mut missing = deleted.not_found;
-
-    let closes = rules.iter().filter(|id| !deleted.leaving.contains(id));
-    let closes: Vec<Reference> = closes
-        .map(|id| Reference {
-            scope: scope.clone(),
-            name: id.name.clone(),
-        })
-        .collect();
-    let closing = close_pending(&closes, store, now, terminal).await?;
-
-    // Nothing is closed without its Provider.
-    let (kept, providers): (Vec<_>, Vec<_>) = providers
-        .into_iter()
-        .partition(|id| closing.iter().any(|status| status.provider == id.name));
-    let deleted = store.delete(&scope, &providers).await?;
-    print_deleted(&deleted, &scope, terminal)?;
-    missing.extend(deleted.not_found);
-
+    let mut seen = Vec::with_capacity(objects.len());
+    for id in &objects {
+        seen.push(store.see(&scope, id).await?);
+    }
+    let Left { missing, kept } = remove(&seen, "deleted", &scope, store, now, terminal).await?;
     let mut failures = Vec::new();
     if !missing.is_empty() {
         failures.push(format!(
@@ -138,18 +120,59 @@ pub async fn run(
     Ok(())
 }
 
-fn print_deleted(deleted: &Deleted, scope: &Scope, terminal: &mut Terminal<'_>) -> std::io::Result<()> {
-    for id in &deleted.deleted {
-        writeln!(
-            terminal.out,
-            "{}/{} deleted (namespace {}, {})",
-            id.kind.resource(),
-            id.name.name,
-            id.name.namespace,
-            describe_scope(scope)
-        )?;
-    }
-    Ok(())
+/// What is not deleted.
+pub(super) struct Left {
+    /// Was not there.
+    pub missing: Vec<ObjectId>,
+    /// Providers with which something is closed first.
+    pub kept: Vec<ObjectId>,
+}
+
+/// Deletes what was seen: rules, then what they left pending is closed, then Providers. `verb` says so on standard
+/// output.
+///
+/// # Errors
+/// If the store does not answer, or somebody else changed one of the objects since it was seen.
+pub(super) async fn remove(
+    seen: &[Seen],
+    verb: &str,
+    scope: &Scope,
+    store: &Store,
+    now: Timestamp,
+    terminal: &mut Terminal<'_>,
+) -> anyhow::Result<Left> {
+    let is_rule = |seen: &Seen| seen.id().kind == Kind::CommitStatus;
+    let (rules, providers): (Vec<Seen>, Vec<Seen>) = seen.iter().cloned().partition(is_rule);
+    let deleted = store.remove(&rules).await?;
+    say(&deleted, verb, scope, terminal)?;
+    let mut missing = deleted.not_found;
+
+    let closes = rules.iter().map(Seen::id);
+    let closes: Vec<Reference> = closes
+        .filter(|id| !deleted.leaving.contains(id))
+        .map(|id| Reference {
+            scope: scope.clone(),
+            name: id.name.clone(),
+        })
+        .collect();
+    let closing = close_pending(&closes, store, now, terminal).await?;
+
+    // Nothing is closed without its Provider.
+    let (kept, providers): (Vec<Seen>, Vec<Seen>) = providers
+        .into_iter()
+        .partition(|seen| closing.iter().any(|status| status.provider == seen.id().name));
+    let deleted = store.remove(&providers).await?;
+    say(&deleted, verb, scope, terminal)?;
+    missing.extend(deleted.not_found);
+    Ok(Left {
+        missing,
+        kept: kept.iter().map(|seen| seen.id().clone()).collect(),
+    })
+}
+
+fn say(deleted: &Deleted, verb: &str, scope: &Scope, terminal: &mut Terminal<'_>) -> std::io::Result<()> {
+    let mut deleted = deleted.deleted.iter();
+    deleted.try_for_each(|id| terminal.became(id, verb, scope))
 }
 
 /// Closes what the rules left pending, also where they were gone before: functions believe a rule for some seconds.

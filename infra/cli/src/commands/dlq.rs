@@ -26,7 +26,7 @@ pub enum DlqCommand {
     List(ListArgs),
     /// Send dead letters again, each to the queue it was on; always safe, as no older state replaces a newer one
     #[command(after_help = "Examples:\n  commitstatus dlq redrive\n  \
-                            commitstatus dlq redrive --queue events --id 6b1f0f1e-8d4c-4a53-9a0b-2f6a3b1d5c77")]
+                            commitstatus dlq redrive --id 6b1f0f1e-8d4c-4a53-9a0b-2f6a3b1d5c77")]
     Redrive(WhichArgs),
     /// Delete dead letters; of `posts` that loses nothing, of `events` what they would have changed
     #[command(after_help = "Example:\n  commitstatus dlq purge --queue posts")]

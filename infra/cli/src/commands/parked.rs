@@ -1,79 +1,105 @@
 //! `get parked`: what waits for a person.
 
 use clap::Args;
+use jiff::Timestamp;
 use serde_json::json;
 use shared::item::StatusItem;
 
-use super::Terminal;
-use super::print::{self, Output, instant, short_error};
-use super::scope::dns_label;
+use super::get::ShowArgs;
+use super::get::listing::Listing;
+use super::print::{Cell, instant, since};
+use super::statuses::filter::FilterArgs;
+use super::statuses::{Wanted, entry, error_cell};
+use super::{Terminal, style};
 use crate::store::Store;
 
 /// Arguments of `get parked`.
 #[derive(Debug, Args)]
 pub struct ParkedArgs {
-    /// Only statuses that go to the Provider of this name
-    #[arg(long, value_name = "NAME")]
-    pub provider: Option<String>,
-    /// Only those whose Provider is in this namespace
-    #[arg(short, long, value_parser = dns_label, requires = "provider")]
-    pub namespace: Option<String>,
-    /// Only statuses of this cluster
-    #[arg(long, value_name = "NAME", value_parser = dns_label)]
-    pub cluster: Option<String>,
-    /// How to print it
-    #[arg(short, long, value_enum, default_value_t)]
-    pub output: Output,
+    /// Which of them.
+    #[command(flatten)]
+    pub filter: FilterArgs,
+    /// How to print it.
+    #[command(flatten)]
+    pub show: ShowArgs,
 }
 
-/// Prints what is parked, and why.
-///
-/// # Errors
-/// If the store does not answer.
-pub async fn run(args: &ParkedArgs, store: &Store, terminal: &mut Terminal<'_>) -> anyhow::Result<()> {
-    let mut parked = store.parked().await?;
-    parked.retain(|status| is_asked_for(args, status));
-    if args.output != Output::Table {
-        return print::value(terminal.out, args.output, &json!({ "statuses": parked }));
-    }
-    if parked.is_empty() {
-        return Ok(terminal.hint("nothing parked")?);
-    }
-    let header = [
-        "SINCE",
+pub(super) async fn list(
+    args: &ParkedArgs,
+    store: &Store,
+    now: Timestamp,
+    terminal: &Terminal<'_>,
+) -> anyhow::Result<Listing> {
+    let wanted = Wanted {
+        commit: None,
+        filter: &args.filter,
+        unposted: false,
+        parked: true,
+    };
+    let parked = wanted.find(store, terminal).await?;
+    let is_wide = args.show.is_wide();
+    let hint = "mend what REASON names, then `commitstatus retry --provider NAME -n NAMESPACE` or `commitstatus retry \
+                --all`";
+    Ok(Listing {
+        header: header(is_wide),
+        entries: parked
+            .iter()
+            .map(|status| entry(status, row(status, is_wide, now)))
+            .collect::<Result<_, _>>()?,
+        whole: |statuses| json!({ "statuses": statuses }),
+        nothing: "nothing parked".into(),
+        missing: None,
+        warnings: Vec::new(),
+        hints: (!parked.is_empty())
+            .then(|| hint.to_owned())
+            .into_iter()
+            .collect(),
+    })
+}
+
+fn header(is_wide: bool) -> Vec<&'static str> {
+    let mut header = vec![
+        "AGE",
         "REPOSITORY",
         "COMMIT",
         "CONTEXT",
         "DESIRED",
         "REASON",
-        "LAST ERROR",
         "PROVIDER",
         "CLUSTER",
     ];
-    print::table(terminal.out, &header, parked.iter().map(row))?;
-    terminal.hint(
-        "mend what REASON names, then `commitstatus retry --provider NAME -n NAMESPACE` or `commitstatus retry --all`",
-    )?;
-    Ok(())
+    if is_wide {
+        header.extend(["SINCE", "OBJECT", "RULE", "ATTEMPTS"]);
+    }
+    header.push("LAST ERROR");
+    header
 }
 
-fn is_asked_for(args: &ParkedArgs, status: &StatusItem) -> bool {
-    let is = |wanted: &Option<String>, found: &String| wanted.as_ref().is_none_or(|wanted| wanted == found);
-    is(&args.provider, &status.provider.name)
-        && is(&args.namespace, &status.provider.namespace)
-        && is(&args.cluster, &status.cluster)
-}
-
-fn row(status: &StatusItem) -> Vec<String> {
-    vec![
-        status.due_at.map_or_else(|| "-".into(), instant),
-        status.key.repository().to_owned(),
-        status.commit7.clone(),
-        status.context.clone(),
-        status.desired.state.to_string(),
-        status.parked.clone().unwrap_or_else(|| "no reason".into()),
-        short_error(status),
-        status.provider.to_string(),
-        status.cluster.clone(),
-    ]
+fn row(status: &StatusItem, is_wide: bool, now: Timestamp) -> Vec<Cell> {
+    let age = status.due_at.map(|at| since(at, now));
+    let commit = match is_wide {
+        true => status.key.sha(),
+        false => &status.commit7,
+    };
+    let reason = status.parked.as_deref().unwrap_or("no reason");
+    let mut row: Vec<Cell> = vec![
+        age.map_or_else(|| "-".into(), Cell::from),
+        status.key.repository().into(),
+        commit.into(),
+        status.context.clone().into(),
+        Cell::state(status.desired.state),
+        Cell::styled(reason, style::BAD),
+        status.provider.to_string().into(),
+        status.cluster.clone().into(),
+    ];
+    if is_wide {
+        row.extend([
+            status.due_at.map_or_else(|| "-".into(), |at| instant(at).into()),
+            status.object.clone().into(),
+            status.rule.to_string().into(),
+            status.attempts.to_string().into(),
+        ]);
+    }
+    row.push(error_cell(status, is_wide));
+    row
 }

@@ -82,28 +82,39 @@ pub async fn run(
             writeln!(terminal.out, "secret/{name} rotated")?;
             next_steps(&clusters, terminal)?;
         }
-        RootKeyCommand::Retire(args) => {
-            let stages = root_key::stages(secrets, stack).await?;
-            let clusters = store.clusters().await?;
-            check(args, &clusters, &stages)?;
-            if root_key::retire(secrets, stack, &stages).await? {
-                writeln!(terminal.out, "secret/{name} retired the root key before this one")?;
-                terminal.hint(format!(
-                    "functions that are warm go on accepting it for at most {} minutes",
-                    MAX_AGE.as_mins()
-                ))?;
-            } else {
-                writeln!(terminal.out, "secret/{name} unchanged")?;
-                terminal.hint("no root key before this one is accepted")?;
-            }
-        }
+        RootKeyCommand::Retire(args) => retire(args, store, secrets, stack, terminal).await?,
+    }
+    Ok(())
+}
+
+/// Accepts the root key before the one in force no longer.
+pub(super) async fn retire(
+    args: &ForceArgs,
+    store: &Store,
+    secrets: &impl SecretStore,
+    stack: &str,
+    terminal: &mut Terminal<'_>,
+) -> anyhow::Result<()> {
+    let name = root_key_name(stack);
+    let stages = root_key::stages(secrets, stack).await?;
+    let clusters = store.clusters().await?;
+    check(args, &clusters, &stages)?;
+    if root_key::retire(secrets, stack, &stages).await? {
+        writeln!(terminal.out, "secret/{name} retired the root key before this one")?;
+        terminal.hint(format!(
+            "functions that are warm go on accepting it for at most {} minutes",
+            MAX_AGE.as_mins()
+        ))?;
+    } else {
+        writeln!(terminal.out, "secret/{name} unchanged")?;
+        terminal.hint("no root key before this one is accepted")?;
     }
     Ok(())
 }
 
 /// # Errors
 /// If clusters would be locked out.
-fn check(args: &ForceArgs, clusters: &[Cluster], stages: &Stages) -> anyhow::Result<()> {
+pub(super) fn check(args: &ForceArgs, clusters: &[Cluster], stages: &Stages) -> anyhow::Result<()> {
     let locked_out = locked_out_without_previous(clusters, stages);
     if locked_out.is_empty() || args.force {
         return Ok(());

@@ -1,5 +1,6 @@
 //! `secret set`: what a Provider's `secretRef` stands for.
 
+mod asked;
 mod held;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use clap::{Args, Subcommand};
 use hosts::{Certificates, HostKind, Proxy};
 use jiff::Timestamp;
 use secrecy::SecretString;
+use shared::ErrorChain;
 use shared::item::secret_name;
 
 use super::Terminal;
@@ -22,8 +24,8 @@ use crate::store::Store;
 use crate::yaml::nearest_of;
 
 /// Keys of the secrets a Provider can name, as in Flux: of `secretRef`, of `certSecretRef`, and of `proxySecretRef`.
-const KEYS: [&str; 15] = [
-    "token",
+pub(crate) const KEYS: [&str; 15] = [
+    TOKEN,
     "username",
     "password",
     "githubAppID",
@@ -40,11 +42,14 @@ const KEYS: [&str; 15] = [
     ADDRESS,
 ];
 
+/// What every host takes.
+const TOKEN: &str = "token";
+
 /// Where a proxy is.
-const ADDRESS: &str = "address";
+pub(crate) const ADDRESS: &str = "address";
 
 /// Keys that Flux's Git providers read besides, and why they would change nothing here.
-const REFUSED_KEYS: [(&str, &str); 2] = [
+pub(crate) const REFUSED_KEYS: [(&str, &str); 2] = [
     (
         "headers",
         "no other headers are sent to a Git host than those its API asks for",
@@ -68,8 +73,8 @@ pub enum SecretCommand {
     /// Write a secret a Provider names in `secretRef`, `certSecretRef` or `proxySecretRef`; a secret that exists is replaced as a whole
     #[command(
         after_help = "Examples:\n  commitstatus secret set github-token -n flux-system --all-clusters --key token\n  \
-                            commitstatus secret set gitlab-token -n apps --cluster dev --from-file token=token.txt\n  \
-                            commitstatus secret set acme-ca -n apps --cluster dev --from-file ca.crt=ca.pem"
+                            commitstatus secret set gitlab -n apps --cluster dev --from-file token=t.txt\n  \
+                            commitstatus secret set ca -n apps --cluster dev --from-file ca.crt=ca.pem"
     )]
     Set(SetArgs),
 }
@@ -77,8 +82,8 @@ pub enum SecretCommand {
 /// Arguments of `secret set`.
 #[derive(Debug, Args)]
 pub struct SetArgs {
-    /// Name of the secret, as in the Provider's `secretRef`
-    #[arg(value_parser = secret_ref)]
+    /// Name of the secret, as in the Provider's `secretRef`; or provider/NAME for the one that Provider names there
+    #[arg(value_name = "NAME", value_parser = secret_ref)]
     pub name: String,
     /// Namespace of the Provider
     #[arg(short, long, value_parser = dns_label)]
@@ -89,38 +94,72 @@ pub struct SetArgs {
     /// Ask for the value of this key without showing it; may be repeated
     #[arg(long, value_name = "KEY")]
     pub key: Vec<String>,
-    /// Read the value of a key from a file, without line ends at its end; may be repeated
+    /// Read the value of a key from a file, but for line feeds at its end; may be repeated
     #[arg(long, value_name = "KEY=PATH")]
     pub from_file: Vec<String>,
-    /// Read the value of this key from standard input, without line ends at its end
+    /// Read the value of this key from standard input, but for line feeds at its end
     #[arg(long, value_name = "KEY")]
     pub from_stdin: Option<String>,
+    /// Do not ask the Git host whether its Providers may post with it
+    #[arg(long)]
+    pub no_check: bool,
     /// Refused: see [`WHY_NO_LITERAL`].
     #[arg(long, hide = true, num_args = 0..)]
     pub from_literal: Option<Vec<SecretString>>,
 }
 
+/// What stands before the name of a Provider.
+const PROVIDER: &str = "provider/";
+
 fn secret_ref(text: &str) -> Result<String, String> {
-    check_subdomain(text).map(|()| text.to_owned())
+    check_subdomain(text.strip_prefix(PROVIDER).unwrap_or(text)).map(|()| text.to_owned())
 }
 
-/// Writes a Provider's secret, and lets what was refused with the one before be tried again.
+/// What `secret` works with.
+pub struct Context<'a, S> {
+    /// The tables.
+    pub store: &'a Store,
+    /// The secrets.
+    pub secrets: &'a S,
+    /// Name of the stack.
+    pub stack: &'a str,
+    /// Whether Git hosts are asked.
+    pub asks_hosts: bool,
+}
+
+/// Writes a Provider's secret, lets what was refused with the one before be tried again, and asks the Git host what it
+/// thinks of it.
 ///
 /// # Errors
 /// If a value cannot be read, or the secret cannot be written.
 pub async fn run(
     command: &SecretCommand,
-    store: &Store,
-    secrets: &impl SecretStore,
-    stack: &str,
+    context: &Context<'_, impl SecretStore>,
     now: Timestamp,
     prompt: Prompt<'_>,
     terminal: &mut Terminal<'_>,
 ) -> anyhow::Result<()> {
     let SecretCommand::Set(args) = command;
-    let values = read(args, prompt, terminal)?;
+    let Context {
+        store,
+        secrets,
+        stack,
+        asks_hosts,
+    } = *context;
     let scope = args.scope.scope();
-    let name = provider_secret_name(stack, &scope, &args.namespace, &args.name);
+    let secret = match args.name.strip_prefix(PROVIDER) {
+        Some(provider) => asked::secret_of(store, &scope, &args.namespace, provider).await?,
+        None => args.name.clone(),
+    };
+    // The secret is written also where the table does not answer.
+    let providers = asked::providers(store, &scope, &args.namespace, &secret).await;
+    let is_credential = providers.as_ref().is_ok_and(|providers| {
+        providers
+            .iter()
+            .any(|provider| provider.spec.secret_ref.name == secret)
+    });
+    let values = read(args, is_credential, prompt, terminal)?;
+    let name = provider_secret_name(stack, &scope, &args.namespace, &secret);
     let keys: Vec<&str> = values.keys().map(String::as_str).collect();
     let summary = format!(
         "{name} set ({}; keys {})",
@@ -132,12 +171,32 @@ pub async fn run(
     secrets.put(&name, &json).await?;
     writeln!(terminal.out, "secret/{summary}")?;
     held::release(
-        &secret_name(&scope, &args.namespace, &args.name),
+        &secret_name(&scope, &args.namespace, &secret),
         store,
         now,
         terminal,
     )
-    .await
+    .await?;
+    let providers = match providers {
+        Ok(providers) => providers,
+        Err(error) => {
+            return Ok(terminal.warn(format!(
+                "which Providers it is for cannot be looked up, so no Git host was asked: {}; `commitstatus check` does it later",
+                ErrorChain(&error)
+            ))?);
+        }
+    };
+    if providers.is_empty() {
+        return Ok(terminal.hint(format!(
+            "no Provider of {} in namespace {} names it yet; `commitstatus check` asks the Git host once one does",
+            describe_scope(&scope),
+            args.namespace
+        ))?);
+    }
+    if asks_hosts && !args.no_check {
+        asked::ask(&providers, &scope, secrets, stack, now, terminal).await?;
+    }
+    Ok(())
 }
 
 /// Looks at what can be wrong whatever Provider it is for.
@@ -162,8 +221,10 @@ fn check(values: &BTreeMap<String, String>, json: &SecretString) -> anyhow::Resu
     Ok(())
 }
 
+/// `is_credential`: a Provider lets itself in with it, so that what to ask for is known.
 fn read(
     args: &SetArgs,
+    is_credential: bool,
     prompt: Prompt<'_>,
     terminal: &mut Terminal<'_>,
 ) -> anyhow::Result<BTreeMap<String, String>> {
@@ -211,7 +272,13 @@ fn read(
             .context("cannot read standard input; it must be text")?;
         add(key, value)?;
     }
-    for key in &args.key {
+    let none_said = args.key.is_empty() && args.from_file.is_empty() && args.from_stdin.is_none();
+    let usual = [TOKEN.to_owned()];
+    let keys: &[String] = match none_said && is_credential && terminal.input_is_terminal {
+        true => &usual,
+        false => &args.key,
+    };
+    for key in keys {
         if !terminal.input_is_terminal {
             bail!("--key asks on a terminal, and standard input is none; use --from-stdin {key}");
         }

@@ -1,9 +1,20 @@
+mod apply;
+mod check;
 mod collision;
+mod connect;
 mod deleted;
+mod describe;
+mod diff;
+mod edit;
+mod explain;
+mod get;
 mod held;
+mod import;
 mod parked;
 mod retry;
 mod root_keys;
+mod rotate;
+mod statuses;
 
 use std::io;
 use std::path::Path;
@@ -48,19 +59,23 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Apply(apply::ApplyArgs),
+    Apply(super::apply::ApplyArgs),
     Validate(FileArgs),
     #[command(subcommand)]
-    Get(get::GetCommand),
+    Get(super::get::GetCommand),
+    #[command(subcommand)]
+    Describe(super::describe::DescribeCommand),
     Retry(super::retry::RetryArgs),
     Delete(delete::DeleteArgs),
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
     #[command(subcommand)]
     Secret(secret::SecretCommand),
-    Connect(connect::ConnectArgs),
+    Connect(super::connect::ConnectArgs),
+    Import(super::import::ImportArgs),
     #[command(subcommand)]
     RootKey(root_key::RootKeyCommand),
+    Rotate(super::rotate::RotateArgs),
 }
 
 struct Operator {
@@ -126,24 +141,39 @@ impl Operator {
             out: &mut out,
             out_is_terminal: false,
             err: &mut err,
+            err_is_terminal: false,
+            colours: false,
         };
         let (store, secrets) = (&self.store, &self.secrets);
         let now = Timestamp::UNIX_EPOCH;
         let result = match &cli.command {
-            Command::Apply(args) => apply::run(args, store, now, terminal).await,
+            Command::Apply(args) => super::apply::run(args, store, now, terminal).await,
             Command::Validate(files) => validate::run(files, terminal),
-            Command::Get(command) => get::run(command, store, terminal).await,
+            Command::Get(command) => super::get::run(command, store, now, terminal).await,
+            Command::Describe(command) => {
+                super::describe::run(command, store, secrets, STACK, now, terminal).await
+            }
             Command::Retry(args) => super::retry::run(args, store, now, terminal).await,
             Command::Delete(args) => delete::run(args, store, now, terminal).await,
             Command::Cluster(command) => cluster::run(command, store, terminal).await,
             Command::Secret(command) => {
                 let prompt = &mut |_: &str| Ok::<_, io::Error>("typed".to_owned());
-                secret::run(command, store, secrets, STACK, now, prompt, terminal).await
+                let context = secret::Context {
+                    store,
+                    secrets,
+                    stack: STACK,
+                    asks_hosts: false,
+                };
+                secret::run(command, &context, now, prompt, terminal).await
             }
             Command::Connect(args) => {
-                connect::run(args, store, secrets, STACK, Some("https://x.example/"), terminal).await
+                let url = Some("https://x.example/");
+                let code = super::connect::run(args, store, secrets, STACK, url, terminal).await;
+                code.map(drop)
             }
+            Command::Import(args) => super::import::run(args, "commitstatus", terminal),
             Command::RootKey(command) => root_key::run(command, store, secrets, STACK, now, terminal).await,
+            Command::Rotate(args) => super::rotate::run(args, store, secrets, STACK, now, terminal).await,
         };
         Said {
             result: result.map_err(|error| format!("{error:#}")),
@@ -313,13 +343,13 @@ async fn get_prints_tables() {
     operator.says("apply -f - --all-clusters", FILE).await.ok();
     operator.says("apply -f - --cluster dev", FILE).await.ok();
     insta::assert_snapshot!(operator.says("get commitstatuses", "").await.ok().out, @r#"
-    CLUSTER  NAMESPACE    NAME    PROVIDER  SEVERITY  SOURCES                           PREFIX  SUSPENDED
-    *        flux-system  webapp  github    info      Kustomization/flux-system/webapp  dev     false
-    dev      flux-system  webapp  github    info      Kustomization/flux-system/webapp  dev     false
+    CLUSTER  NAMESPACE    NAME    PROVIDER  SEVERITY  SOURCES                           PREFIX  SUSPENDED  AGE
+    *        flux-system  webapp  github    info      Kustomization/flux-system/webapp  dev     false      0s
+    dev      flux-system  webapp  github    info      Kustomization/flux-system/webapp  dev     false      0s
     "#);
     insta::assert_snapshot!(operator.says("get providers --cluster dev", "").await.ok().out, @r#"
-    CLUSTER  NAMESPACE    NAME    TYPE    ADDRESS                 SECRET        SUSPENDED
-    dev      flux-system  github  github  https://github.com/a/b  github-token  false
+    CLUSTER  NAMESPACE    NAME    TYPE    ADDRESS                 SECRET        SUSPENDED  AGE
+    dev      flux-system  github  github  https://github.com/a/b  github-token  false      0s
     "#);
     assert_eq!(
         operator.says("get providers gitlab", "").await.error(),

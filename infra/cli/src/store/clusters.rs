@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use shared::Scope;
 use shared::item::{CLUSTER_PK, ClusterItem, PK, SK};
 
-use super::{CONDITION_FAILED, Item, Store, StoreError, is_code, names, text, unavailable};
+use super::{CONDITION_FAILED, Item, NAMED_OBJECTS, Store, StoreError, is_code, names, text, unavailable};
 use crate::object::Kind;
 
 /// Generation of the first key of a cluster.
@@ -20,8 +20,6 @@ const CONNECTED_NAMESPACES: &str = "connected_namespaces";
 const CONNECTED_ROOT_KEY: &str = "connected_root_key";
 /// There is such a cluster, and not only its tombstone.
 const IS_REGISTERED: &str = "attribute_exists(#pk) AND (attribute_not_exists(#deleted) OR #deleted = :false)";
-/// Objects named when a cluster cannot be removed; more would not be read.
-const NAMED_OBJECTS: usize = 10;
 
 /// A registered cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,12 +9,14 @@ use shared::item::{ProviderItem, RuleItem, provider_pk, rule_pk, source_pk};
 use shared::kinds::{ObjectName, OnSuperseded};
 use shared::{CommitStatusRule, Provider, Scope};
 
-use super::transaction::{Condition, Plan, Split, Write, transactions};
+use super::transaction::{Condition, Plan, Split, Transaction, Write, transactions};
 use super::{Item, Store, StoreError};
 use crate::object::{Kind, Object, ObjectId};
 
 /// Attribute of the rule itself, in its item and in the copies.
 const RULE: &str = "rule";
+/// Attribute of the Provider itself.
+const PROVIDER: &str = "provider";
 /// Partitions that may hold copies which no version of the rule names any more, while a rule too large for
 /// one transaction is being written.
 const UNFINISHED: &str = "unfinished";
@@ -52,6 +54,61 @@ pub struct Change {
     pub verb: Verb,
 }
 
+/// An object as it stands in the table, or that it does not. What is planned with it is only written while it still
+/// stands so.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    scope: Scope,
+    id: ObjectId,
+    item: Option<Item>,
+}
+
+impl Seen {
+    /// Which object.
+    pub const fn id(&self) -> &ObjectId {
+        &self.id
+    }
+
+    /// Whether it is applied.
+    pub const fn is_applied(&self) -> bool {
+        self.item.is_some()
+    }
+
+    fn pk(&self) -> String {
+        partition_of(self.id.kind, &self.scope)
+    }
+
+    fn sk(&self) -> String {
+        self.id.name.to_string()
+    }
+}
+
+/// What would become of one object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Planned {
+    /// As it would be applied.
+    pub object: Object,
+    /// As it is applied, if it is.
+    pub before: Option<Object>,
+    /// What would become of it.
+    pub verb: Verb,
+}
+
+/// What a call would write, and over what.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    /// Providers first, then rules, each in the order they were given.
+    pub objects: Vec<Planned>,
+    pub(super) transactions: Vec<Transaction>,
+}
+
+impl Prepared {
+    /// How many transactions it takes.
+    pub const fn transactions(&self) -> usize {
+        self.transactions.len()
+    }
+}
+
 /// Everything applied by a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
@@ -79,61 +136,107 @@ impl Store {
     /// one transaction; beyond that it is an ordered sequence that may be run again.
     ///
     /// # Errors
-    /// If DynamoDB does not answer, or somebody else changed one of the rules meanwhile.
+    /// If DynamoDB does not answer, or somebody else changed one of the objects meanwhile.
     pub async fn apply(
         &self,
         scope: &Scope,
         objects: &[Object],
         now: Timestamp,
     ) -> Result<Written, StoreError> {
+        let prepared = self.prepare(scope, objects, now).await?;
+        self.commit(prepared, &mut || ()).await
+    }
+
+    /// Looks what applying validated objects would change. Writes nothing.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer or an item cannot be read.
+    pub async fn prepare(
+        &self,
+        scope: &Scope,
+        objects: &[Object],
+        now: Timestamp,
+    ) -> Result<Prepared, StoreError> {
         let mut objects: Vec<&Object> = objects.iter().collect();
         // A stable sort: Providers first, so that no rule is there before what it refers to.
         objects.sort_by_key(|object| object.kind());
-        let mut changes = Vec::new();
+        let mut planned = Vec::with_capacity(objects.len());
         let mut plans = Vec::new();
         for object in objects {
-            let (verb, plan) = match object {
-                Object::Provider(provider) => self.plan_provider(scope, provider, now).await?,
-                Object::CommitStatus(rule) => self.plan_rule(scope, rule, now).await?,
-            };
-            changes.push(Change {
-                object: object.id(),
-                verb,
-            });
+            let seen = self.see(scope, &object.id()).await?;
+            let (one, plan) = self.plan(&seen, object, now)?;
+            planned.push(one);
             plans.extend(plan);
         }
-        let transactions = transactions(plans);
-        let count = transactions.len();
-        self.write(transactions).await?;
+        Ok(Prepared {
+            objects: planned,
+            transactions: transactions(plans),
+        })
+    }
+
+    /// As [`Store::prepare`], over an object that was seen before.
+    ///
+    /// # Errors
+    /// If the item cannot be read.
+    pub fn prepare_over(&self, seen: &Seen, object: &Object, now: Timestamp) -> Result<Prepared, StoreError> {
+        let (planned, plan) = self.plan(seen, object, now)?;
+        Ok(Prepared {
+            objects: vec![planned],
+            transactions: transactions(plan.into_iter().collect()),
+        })
+    }
+
+    /// Writes what was prepared, and calls `written` after each transaction.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer, or somebody else changed one of the objects since it was looked at.
+    pub async fn commit(&self, prepared: Prepared, written: &mut dyn FnMut()) -> Result<Written, StoreError> {
+        let transactions = prepared.transactions();
+        self.write(prepared.transactions, written).await?;
+        let changes = prepared.objects.iter().map(|planned| Change {
+            object: planned.object.id(),
+            verb: planned.verb,
+        });
         Ok(Written {
-            changes,
-            transactions: count,
+            changes: changes.collect(),
+            transactions,
         })
     }
 
     /// Deletes objects, rules with all their copies. Rules go before Providers.
     ///
     /// # Errors
-    /// If DynamoDB does not answer, or somebody else changed one of the rules meanwhile.
+    /// If DynamoDB does not answer, or somebody else changed one of the objects meanwhile.
     pub async fn delete(&self, scope: &Scope, objects: &[ObjectId]) -> Result<Deleted, StoreError> {
-        let mut objects: Vec<&ObjectId> = objects.iter().collect();
-        objects.sort_by_key(|object| std::cmp::Reverse(object.kind));
-        let (mut deleted, mut not_found, mut leaving, mut plans) = (vec![], vec![], vec![], vec![]);
+        let mut seen = Vec::with_capacity(objects.len());
         for id in objects {
-            let sk = id.name.to_string();
-            let pk = partition_of(id.kind, scope);
-            let Some(item) = self.item(pk.clone(), sk.clone()).await? else {
-                not_found.push(id.clone());
+            seen.push(self.see(scope, id).await?);
+        }
+        self.remove(&seen).await
+    }
+
+    /// As [`Store::delete`], with objects that were seen before.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer, or somebody else changed one of the objects since it was seen.
+    pub async fn remove(&self, seen: &[Seen]) -> Result<Deleted, StoreError> {
+        let mut seen: Vec<&Seen> = seen.iter().collect();
+        seen.sort_by_key(|seen| std::cmp::Reverse(seen.id.kind));
+        let (mut deleted, mut not_found, mut leaving, mut plans) = (vec![], vec![], vec![], vec![]);
+        for seen in seen {
+            let Some(item) = &seen.item else {
+                not_found.push(seen.id.clone());
                 continue;
             };
-            deleted.push(id.clone());
-            plans.push(match id.kind {
+            deleted.push(seen.id.clone());
+            plans.push(match seen.id.kind {
                 Kind::Provider => Plan {
+                    object: seen.id.clone(),
                     copies: Vec::new(),
                     main: Write::Delete {
-                        pk,
-                        sk,
-                        condition: Condition::None,
+                        pk: seen.pk(),
+                        sk: seen.sk(),
+                        condition: as_read(seen),
                     },
                     split: None,
                     item_bytes: ITEM_OVERHEAD,
@@ -141,21 +244,64 @@ impl Store {
                 Kind::CommitStatus => {
                     let applied: RuleItem = self.read_as(&self.rules, item.clone())?;
                     if applied.rule.spec.on_superseded == OnSuperseded::Leave {
-                        leaving.push(id.clone());
+                        leaving.push(seen.id.clone());
                     }
-                    plan_delete(scope, pk, sk, item, &applied.rule)
+                    plan_delete(seen, item, &applied.rule)
                 }
             });
         }
         let transactions = transactions(plans);
         let count = transactions.len();
-        self.write(transactions).await?;
+        self.write(transactions, &mut || ()).await?;
         Ok(Deleted {
             deleted,
             not_found,
             leaving,
             transactions: count,
         })
+    }
+
+    /// An object as it stands now.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn see(&self, scope: &Scope, id: &ObjectId) -> Result<Seen, StoreError> {
+        let pk = partition_of(id.kind, scope);
+        Ok(Seen {
+            item: self.item(pk, id.name.to_string()).await?,
+            scope: scope.clone(),
+            id: id.clone(),
+        })
+    }
+
+    /// Every object of a scope as it stands now.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer or an item cannot be read.
+    pub async fn see_all(&self, scope: &Scope) -> Result<Vec<(Seen, Object)>, StoreError> {
+        let mut found = Vec::new();
+        for kind in [Kind::Provider, Kind::CommitStatus] {
+            for item in self.partition(partition_of(kind, scope)).await? {
+                let (_, object) = self.object(kind, item.clone())?;
+                let seen = Seen {
+                    scope: scope.clone(),
+                    id: object.id(),
+                    item: Some(item),
+                };
+                found.push((seen, object));
+            }
+        }
+        Ok(found)
+    }
+
+    /// What was seen, if it was there.
+    ///
+    /// # Errors
+    /// If the item cannot be read.
+    pub fn seen_object(&self, seen: &Seen) -> Result<Option<Object>, StoreError> {
+        let item = seen.item.clone();
+        let object = item.map(|item| self.object(seen.id.kind, item)).transpose()?;
+        Ok(object.map(|(_, object)| object))
     }
 
     /// All objects of a kind, sorted by scope, namespace and name; of every scope if none is given.
@@ -206,120 +352,141 @@ impl Store {
         })
     }
 
-    async fn plan_provider(
+    fn plan(
         &self,
-        scope: &Scope,
-        provider: &Provider,
+        seen: &Seen,
+        object: &Object,
         now: Timestamp,
-    ) -> Result<(Verb, Option<Plan>), StoreError> {
-        let name = provider.metadata.object_name();
-        let verb = match self.provider(scope, &name).await? {
-            Some(applied) if applied == *provider => return Ok((Verb::Unchanged, None)),
-            Some(_) => Verb::Configured,
+    ) -> Result<(Planned, Option<Plan>), StoreError> {
+        let before = self.seen_object(seen)?;
+        let stays = seen.item.as_ref().is_none_or(|item| unfinished(item).is_empty());
+        let verb = match &before {
             None => Verb::Created,
+            Some(before) if before == object && stays => Verb::Unchanged,
+            Some(_) => Verb::Configured,
         };
-        let item = to_item(&ProviderItem {
-            pk: provider_pk(scope),
-            sk: name.to_string(),
-            provider: provider.clone(),
-            applied_at: now.to_string(),
-        })?;
-        let plan = Plan {
-            copies: Vec::new(),
-            main: Write::Put {
-                item,
-                condition: Condition::None,
-            },
-            split: None,
-            item_bytes: bytes_of(provider),
+        let plan = match (verb, object) {
+            (Verb::Unchanged, _) => None,
+            (_, Object::Provider(provider)) => Some(plan_provider(seen, provider, now)?),
+            (_, Object::CommitStatus(rule)) => Some(plan_rule(seen, before.as_ref(), rule, now)?),
         };
-        Ok((verb, Some(plan)))
-    }
-
-    pub(super) async fn plan_rule(
-        &self,
-        scope: &Scope,
-        rule: &CommitStatusRule,
-        now: Timestamp,
-    ) -> Result<(Verb, Option<Plan>), StoreError> {
-        let sk = rule.metadata.object_name().to_string();
-        let pk = rule_pk(scope);
-        let (verb, old_sources, condition) = match self.item(pk.clone(), sk.clone()).await? {
-            None => (Verb::Created, BTreeSet::new(), Condition::Absent),
-            Some(item) => {
-                let unfinished = unfinished(&item);
-                let applied: RuleItem = self.read_as(&self.rules, item.clone())?;
-                if applied.rule == *rule && unfinished.is_empty() {
-                    return Ok((Verb::Unchanged, None));
-                }
-                let mut old_sources = source_partitions(scope, &applied.rule);
-                old_sources.extend(unfinished);
-                (Verb::Configured, old_sources, as_read(&item))
-            }
+        let planned = Planned {
+            object: object.clone(),
+            before,
+            verb,
         };
-
-        let new_sources = source_partitions(scope, rule);
-        let item = |pk: &str| {
-            to_item(&RuleItem {
-                pk: pk.to_owned(),
-                sk: sk.clone(),
-                rule: rule.clone(),
-                applied_at: now.to_string(),
-            })
-        };
-        let mut copies = Vec::new();
-        for pk in &new_sources {
-            copies.push(Write::Put {
-                item: item(pk)?,
-                condition: Condition::None,
-            });
-        }
-        for pk in old_sources.difference(&new_sources) {
-            copies.push(delete(pk, &sk));
-        }
-        let main = item(&pk)?;
-        let marked = marked(main.clone(), old_sources.union(&new_sources).cloned().collect());
-        let split = Split {
-            begin: Write::Put {
-                item: marked,
-                condition: condition.clone(),
-            },
-            end: Write::Put {
-                condition: as_read(&main),
-                item: main.clone(),
-            },
-        };
-        let plan = Plan {
-            copies,
-            main: Write::Put {
-                item: main,
-                condition,
-            },
-            split: Some(split),
-            item_bytes: bytes_of(rule),
-        };
-        Ok((verb, Some(plan)))
+        Ok((planned, plan))
     }
 }
 
-fn plan_delete(scope: &Scope, pk: String, sk: String, item: Item, rule: &CommitStatusRule) -> Plan {
-    let mut sources = source_partitions(scope, rule);
-    sources.extend(unfinished(&item));
-    let condition = as_read(&item);
-    let main = Write::Delete {
-        pk,
-        sk: sk.clone(),
-        condition: condition.clone(),
+fn plan_provider(seen: &Seen, provider: &Provider, now: Timestamp) -> Result<Plan, StoreError> {
+    let item = to_item(&ProviderItem {
+        pk: seen.pk(),
+        sk: seen.sk(),
+        provider: provider.clone(),
+        applied_at: now.to_string(),
+    })?;
+    Ok(Plan {
+        object: seen.id.clone(),
+        copies: Vec::new(),
+        main: Write::Put {
+            item,
+            condition: as_read(seen),
+        },
+        split: None,
+        item_bytes: bytes_of(provider),
+    })
+}
+
+fn plan_rule(
+    seen: &Seen,
+    before: Option<&Object>,
+    rule: &CommitStatusRule,
+    now: Timestamp,
+) -> Result<Plan, StoreError> {
+    let (pk, sk) = (seen.pk(), seen.sk());
+    let mut old_sources = seen.item.as_ref().map(unfinished).unwrap_or_default();
+    if let Some(Object::CommitStatus(before)) = before {
+        old_sources.extend(source_partitions(&seen.scope, before));
+    }
+    let new_sources = source_partitions(&seen.scope, rule);
+    let item = |pk: &str| {
+        to_item(&RuleItem {
+            pk: pk.to_owned(),
+            sk: sk.clone(),
+            rule: rule.clone(),
+            applied_at: now.to_string(),
+        })
     };
+    let mut copies = Vec::new();
+    for pk in &new_sources {
+        copies.push(Write::Put {
+            item: item(pk)?,
+            condition: Condition::None,
+        });
+    }
+    for pk in old_sources.difference(&new_sources) {
+        copies.push(delete(pk, &sk));
+    }
+    let main = item(&pk)?;
+    let condition = as_read(seen);
+    let marked = marked(main.clone(), old_sources.union(&new_sources).cloned().collect());
+    let begun = as_it_is(Kind::CommitStatus, &marked);
+    let split = Split {
+        between: Write::Check {
+            pk,
+            sk: sk.clone(),
+            condition: begun.clone(),
+        },
+        begin: Write::Put {
+            item: marked,
+            condition: condition.clone(),
+        },
+        end: Write::Put {
+            condition: begun,
+            item: main.clone(),
+        },
+    };
+    Ok(Plan {
+        object: seen.id.clone(),
+        copies,
+        main: Write::Put {
+            item: main,
+            condition,
+        },
+        split: Some(split),
+        item_bytes: bytes_of(rule),
+    })
+}
+
+fn plan_delete(seen: &Seen, item: &Item, rule: &CommitStatusRule) -> Plan {
+    let (pk, sk) = (seen.pk(), seen.sk());
+    let mut sources = source_partitions(&seen.scope, rule);
+    sources.extend(unfinished(item));
+    let condition = as_read(seen);
+    let main = |condition| Write::Delete {
+        pk: pk.clone(),
+        sk: sk.clone(),
+        condition,
+    };
+    let copies = sources.iter().map(|pk| delete(pk, &sk)).collect();
+    let marked = marked(item.clone(), sources.into_iter().collect());
+    let begun = as_it_is(Kind::CommitStatus, &marked);
     Plan {
-        copies: sources.iter().map(|pk| delete(pk, &sk)).collect(),
-        main: main.clone(),
+        object: seen.id.clone(),
+        copies,
+        main: main(condition.clone()),
         split: Some(Split {
+            between: Write::Check {
+                pk: pk.clone(),
+                sk: sk.clone(),
+                condition: begun.clone(),
+            },
             begin: Write::Put {
-                item: marked(item, sources.into_iter().collect()),
+                item: marked,
                 condition,
             },
-            end: main,
+            end: main(begun),
         }),
         item_bytes: ITEM_OVERHEAD,
     }
@@ -350,10 +517,19 @@ fn delete(pk: &str, sk: &str) -> Write {
     }
 }
 
-/// Two people who apply the same rule must not leave copies of both.
-fn as_read(item: &Item) -> Condition {
-    item.get(RULE)
-        .map_or(Condition::None, |rule| Condition::Unchanged(RULE, rule.clone()))
+/// Two people who apply the same object must not undo each other's work unseen, nor leave copies of both.
+fn as_read(seen: &Seen) -> Condition {
+    let item = seen.item.as_ref();
+    item.map_or(Condition::Absent, |item| as_it_is(seen.id.kind, item))
+}
+
+fn as_it_is(kind: Kind, item: &Item) -> Condition {
+    let attributes: &[&'static str] = match kind {
+        Kind::Provider => &[PROVIDER],
+        Kind::CommitStatus => &[RULE, UNFINISHED],
+    };
+    let attributes = attributes.iter();
+    Condition::AsRead(attributes.map(|name| (*name, item.get(*name).cloned())).collect())
 }
 
 fn marked(mut item: Item, partitions: Vec<String>) -> Item {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::KeysAndAttributes;
+use serde::de::DeserializeOwned;
 use shared::item::{DUE_INDEX, DUE_SHARDS, PK, SK, StatusItem};
 use shared::message::StatusKey;
 
@@ -20,33 +21,51 @@ impl Store {
     /// # Errors
     /// If DynamoDB does not answer or an item cannot be read.
     pub async fn parked(&self) -> Result<Vec<StatusItem>, StoreError> {
+        let mut parked = self.indexed(&["parked"]).await?;
+        // The index lags behind the table.
+        parked.retain(is_parked);
+        Ok(parked)
+    }
+
+    /// Every status that is due or parked, by its date: the next attempt, or since when it is parked.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer or an item cannot be read.
+    pub async fn due_or_parked(&self) -> Result<Vec<StatusItem>, StoreError> {
+        let mut waiting = self.indexed(&["parked", "due"]).await?;
+        waiting.retain(|status| is_parked(status) || status.is_due());
+        Ok(waiting)
+    }
+
+    /// What the index over due dates has in the shards that begin so, as it is now, sorted by date.
+    async fn indexed(&self, beginnings: &[&str]) -> Result<Vec<StatusItem>, StoreError> {
         const CONDITION: &str = "#due = :due";
         // While they are read some move within their shard, and no key may be asked for twice.
         let mut keys = BTreeSet::new();
-        for shard in 0..DUE_SHARDS {
-            let entries = self
-                .client
-                .query()
-                .table_name(&self.statuses)
-                .index_name(DUE_INDEX)
-                .key_condition_expression(CONDITION)
-                .set_expression_attribute_names(names(&[CONDITION]))
-                .expression_attribute_values(":due", text(format!("parked#{shard}")))
-                .into_paginator()
-                .items()
-                .send()
-                .collect::<Result<Vec<_>, _>>()
-                .await
-                .map_err(unavailable("reading", &self.statuses))?;
-            for entry in entries {
-                keys.insert(self.read_as::<StatusKey>(&self.statuses, entry)?);
+        for beginning in beginnings {
+            for shard in 0..DUE_SHARDS {
+                let entries = self
+                    .client
+                    .query()
+                    .table_name(&self.statuses)
+                    .index_name(DUE_INDEX)
+                    .key_condition_expression(CONDITION)
+                    .set_expression_attribute_names(names(&[CONDITION]))
+                    .expression_attribute_values(":due", text(format!("{beginning}#{shard}")))
+                    .into_paginator()
+                    .items()
+                    .send()
+                    .collect::<Result<Vec<_>, _>>()
+                    .await
+                    .map_err(unavailable("reading", &self.statuses))?;
+                for entry in entries {
+                    keys.insert(self.read_as::<StatusKey>(&self.statuses, entry)?);
+                }
             }
         }
-        let mut parked = self.statuses_of(&keys).await?;
-        // The index lags behind the table.
-        parked.retain(is_parked);
-        parked.sort_by(|one, other| (one.due_at, &one.key).cmp(&(other.due_at, &other.key)));
-        Ok(parked)
+        let mut statuses = self.statuses_of(&keys).await?;
+        statuses.sort_by(|one, other| (one.due_at, &one.key).cmp(&(other.due_at, &other.key)));
+        Ok(statuses)
     }
 
     /// The statuses of these keys that are still there, as they are now.
@@ -54,17 +73,25 @@ impl Store {
         &self,
         keys: &BTreeSet<StatusKey>,
     ) -> Result<Vec<StatusItem>, StoreError> {
+        self.items_of(keys).await
+    }
+
+    /// The items of these keys that are still there, as they are now.
+    pub(super) async fn items_of<T: DeserializeOwned>(
+        &self,
+        keys: &BTreeSet<StatusKey>,
+    ) -> Result<Vec<T>, StoreError> {
         let keys: Vec<Item> = keys
             .iter()
             .map(|key| Item::from([(PK.to_owned(), text(&key.pk)), (SK.to_owned(), text(&key.sk))]))
             .collect();
-        let mut statuses = Vec::with_capacity(keys.len());
+        let mut found = Vec::with_capacity(keys.len());
         for some in keys.chunks(READ_AT_ONCE) {
             let mut unread = some.to_vec();
             loop {
                 let (items, rest) = self.read_at_once(unread).await?;
                 for item in items {
-                    statuses.push(self.read_as(&self.statuses, item)?);
+                    found.push(self.read_as(&self.statuses, item)?);
                 }
                 if rest.is_empty() {
                     break;
@@ -73,7 +100,7 @@ impl Store {
                 tokio::time::sleep(UNREAD_PAUSE).await;
             }
         }
-        Ok(statuses)
+        Ok(found)
     }
 
     /// What DynamoDB read of these keys, and the keys it left for another call.

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use shared::item::{COMMIT_INDEX, Desired, StatusItem};
-use shared::kinds::Reference;
+use shared::item::{ALONE, COMMIT_INDEX, CredentialItem, Desired, PK, SK, StatusItem, credential_pk};
+use shared::kinds::{ObjectName, Reference};
 use shared::message::StatusKey;
 use shared::{CommitSha, OrderKey, Rank, State};
 
 use super::retry::{DUE_AGAIN, NO_END};
-use super::{Store, StoreError, names, number, text, unavailable};
+use super::{Item, Store, StoreError, names, number, text, unavailable};
 
 /// Digits of a commit the index holds, and the fewest that can be looked up.
 const INDEXED_DIGITS: usize = 7;
@@ -19,19 +19,35 @@ const IS_PENDING: &str = "(#desired.#state = :pending OR #posted.#state = :pendi
 /// What people read at the host.
 const RULE_DELETED: &str = "rule deleted";
 
+/// The digits of a commit as people name it.
+pub(super) fn digits(commit: &str) -> Result<String, StoreError> {
+    let digits = commit.to_ascii_lowercase();
+    let is_commit = (INDEXED_DIGITS..=CommitSha::DIGITS).contains(&digits.len())
+        && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match is_commit {
+        true => Ok(digits),
+        false => Err(StoreError::NotACommit(commit.chars().take(80).collect())),
+    }
+}
+
 impl Store {
     /// Statuses of every commit that begins with the digits, sorted by repository, commit and context.
     ///
     /// # Errors
     /// If there are fewer than seven digits, more than a commit has, or others than hexadecimal ones.
     pub async fn statuses(&self, commit: &str) -> Result<Vec<StatusItem>, StoreError> {
+        let digits = digits(commit)?;
+        let mut keys = self.keys_of_commit(&digits).await?;
+        keys.retain(|key| key.is_status() && key.sha().starts_with(&digits));
+        let mut statuses = self.statuses_of(&keys).await?;
+        statuses.sort_by(|one, other| one.key.cmp(&other.key));
+        Ok(statuses)
+    }
+
+    /// Keys of whatever is about a commit that begins with the first seven of these digits.
+    pub(super) async fn keys_of_commit(&self, digits: &str) -> Result<BTreeSet<StatusKey>, StoreError> {
         const CONDITION: &str = "#commit7 = :commit7";
-        let digits = commit.to_ascii_lowercase();
-        let is_commit = (INDEXED_DIGITS..=CommitSha::DIGITS).contains(&digits.len())
-            && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if !is_commit {
-            return Err(StoreError::NotACommit(commit.chars().take(80).collect()));
-        }
+        let first = digits.get(..INDEXED_DIGITS).unwrap_or(digits);
         let entries = self
             .client
             .query()
@@ -39,23 +55,83 @@ impl Store {
             .index_name(COMMIT_INDEX)
             .key_condition_expression(CONDITION)
             .set_expression_attribute_names(names(&[CONDITION]))
-            .expression_attribute_values(":commit7", text(&digits[..INDEXED_DIGITS]))
+            .expression_attribute_values(":commit7", text(first))
             .into_paginator()
             .items()
             .send()
             .collect::<Result<Vec<_>, _>>()
             .await
             .map_err(unavailable("reading", &self.statuses))?;
-        let mut keys = BTreeSet::new();
-        for entry in entries {
-            let key: StatusKey = self.read_as(&self.statuses, entry)?;
-            if key.sha().starts_with(&digits) {
-                keys.insert(key);
+        entries
+            .into_iter()
+            .map(|entry| self.read_as(&self.statuses, entry))
+            .collect()
+    }
+
+    /// Statuses of a cluster or of rules of that name, of all if neither is said, sorted as their keys are. Reads the whole
+    /// table, and tells `on_page` how many items each part of it had.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer or an item cannot be read.
+    pub async fn scan_statuses(
+        &self,
+        cluster: Option<&str>,
+        rule: Option<&ObjectName>,
+        mut on_page: impl FnMut(u64),
+    ) -> Result<Vec<StatusItem>, StoreError> {
+        // Other items of the table desire nothing.
+        let mut filter = "attribute_exists(#desired)".to_owned();
+        let mut scan = self
+            .client
+            .scan()
+            .table_name(&self.statuses)
+            .consistent_read(true);
+        if let Some(cluster) = cluster {
+            filter.push_str(" AND #cluster = :cluster");
+            scan = scan.expression_attribute_values(":cluster", text(cluster));
+        }
+        if let Some(rule) = rule {
+            // Before it stands the scope.
+            filter.push_str(" AND contains(#rule, :rule)");
+            scan = scan.expression_attribute_values(":rule", text(format!("/{rule}")));
+        }
+        let mut pages = scan
+            .set_expression_attribute_names(names(&[&filter]))
+            .filter_expression(filter)
+            .into_paginator()
+            .send();
+        let mut statuses = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(unavailable("reading", &self.statuses))?;
+            on_page(u64::try_from(page.scanned_count()).unwrap_or_default());
+            for item in page.items.unwrap_or_default().into_iter().filter(is_status) {
+                let status: StatusItem = self.read_as(&self.statuses, item)?;
+                if rule.is_none_or(|rule| status.rule.name == *rule) {
+                    statuses.push(status);
+                }
             }
         }
-        let mut statuses = self.statuses_of(&keys).await?;
         statuses.sort_by(|one, other| one.key.cmp(&other.key));
         Ok(statuses)
+    }
+
+    /// What is kept of a credential, if anything is.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer or the item cannot be read.
+    pub async fn credential(&self, credential: &str) -> Result<Option<CredentialItem>, StoreError> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.statuses)
+            .key(PK, text(credential_pk(credential)))
+            .key(SK, text(ALONE))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(unavailable("reading", &self.statuses))?;
+        let item = answer.item.map(|item| self.read_as(&self.statuses, item));
+        item.transpose()
     }
 
     /// Closes what rules that are gone left pending: it becomes superseded and due. Returns the statuses that are yet
@@ -132,4 +208,13 @@ impl Store {
             .expression_attribute_values(":superseded", text(State::Superseded.as_str()));
         self.is_done(update).await
     }
+}
+
+/// Whether it is a status. What else the table holds this release may not be able to read.
+fn is_status(item: &Item) -> bool {
+    let part = |name| item.get(name).and_then(|value| value.as_s().ok().cloned());
+    let (Some(pk), Some(sk)) = (part(PK), part(SK)) else {
+        return false;
+    };
+    StatusKey { pk, sk }.is_status()
 }

@@ -1,4 +1,5 @@
 mod close_pending;
+mod conflicts;
 mod credentials;
 mod parked;
 mod retry;
@@ -226,14 +227,7 @@ async fn a_rule_too_large_for_one_transaction_is_finished_by_the_next_call() {
 
     // What an interrupted call leaves behind: the first of several transactions.
     let next = objects(&rule("webapp", sources(100..205)));
-    let Object::CommitStatus(next_rule) = &next[0] else {
-        panic!("a rule was given");
-    };
-    let (_, plan) = store.plan_rule(&dev(), next_rule, NOW).await.unwrap();
-    let mut writes = transaction::transactions(plan.into_iter().collect());
-    assert!(writes.len() == 3, "{}", writes.len());
-    writes.truncate(1);
-    store.write(writes).await.unwrap();
+    store.apply_interrupted(&dev(), &next).await;
 
     let (changes, _) = apply(&store, &rule("webapp", sources(100..205))).await;
     assert_eq!(changes, ["CommitStatus flux-system/webapp configured"]);
@@ -245,29 +239,6 @@ async fn a_rule_too_large_for_one_transaction_is_finished_by_the_next_call() {
     let deleted = store.delete(&dev(), &[id]).await.unwrap();
     assert_eq!(deleted.transactions, 2);
     assert!(keys(&store).await.is_empty());
-}
-
-#[tokio::test]
-async fn two_who_apply_the_same_rule_do_not_leave_copies_of_both() {
-    let store = engine().await;
-    let one = objects(&rule("webapp", [kustomization("a")]));
-    let Object::CommitStatus(one) = &one[0] else {
-        panic!("a rule was given");
-    };
-    let (_, plan) = store.plan_rule(&dev(), one, NOW).await.unwrap();
-    apply(&store, &rule("webapp", [kustomization("b")])).await;
-
-    let writes = transaction::transactions(plan.into_iter().collect());
-    let error = store.write(writes).await.unwrap_err();
-
-    assert!(matches!(error, StoreError::Conflict), "{error}");
-    assert_eq!(
-        keys(&store).await,
-        [
-            "rule#dev flux-system/webapp",
-            "source#dev#Kustomization#flux-system#b flux-system/webapp"
-        ]
-    );
 }
 
 #[tokio::test]
@@ -420,6 +391,14 @@ pub(crate) fn due(sha: &str, context: &str, at: i64) -> StatusItem {
 }
 
 impl Store {
+    /// What a call leaves that is interrupted after its first transaction.
+    pub(crate) async fn apply_interrupted(&self, scope: &Scope, objects: &[Object]) {
+        let mut prepared = self.prepare(scope, objects, NOW).await.unwrap();
+        assert!(prepared.transactions() > 1, "it is over at once");
+        prepared.transactions.truncate(1);
+        self.commit(prepared, &mut || ()).await.unwrap();
+    }
+
     pub(crate) async fn put_item(&self, item: impl serde::Serialize) {
         self.client
             .put_item()

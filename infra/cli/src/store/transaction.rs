@@ -1,10 +1,11 @@
 //! Writes in as few transactions as DynamoDB allows, so that an interrupted call can be run again.
 
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem};
+use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, Delete, Put, TransactWriteItem};
 use shared::item::{PK, SK};
 
 use super::{Item, Store, StoreError, names, text, unavailable};
+use crate::object::ObjectId;
 
 /// Items DynamoDB takes in one transaction.
 pub(super) const MAX_ITEMS: usize = 100;
@@ -23,6 +24,12 @@ pub(super) enum Write {
         sk: String,
         condition: Condition,
     },
+    /// Nothing is written, but neither is the rest if the condition does not hold.
+    Check {
+        pk: String,
+        sk: String,
+        condition: Condition,
+    },
 }
 
 #[derive(Debug, Clone)]
@@ -30,27 +37,35 @@ pub(super) enum Condition {
     None,
     /// There is no such item.
     Absent,
-    /// The attribute is what was read.
-    Unchanged(&'static str, AttributeValue),
+    /// The attributes are what was read; `None` for one that was not there.
+    AsRead(Vec<(&'static str, Option<AttributeValue>)>),
 }
 
+/// Writes that are made together or not at all, each with the object it is for.
+pub(super) type Transaction = Vec<(ObjectId, Write)>;
+
 /// What has to be written for one object.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Plan {
+    /// Which object.
+    pub object: ObjectId,
     /// Items that follow from the main one, in any order.
     pub copies: Vec<Write>,
     /// The main item. Alone it says what is applied.
     pub main: Write,
     /// Where one transaction is too small: written first, so that an interrupted call is not taken for a
-    /// finished one, and then the main item once more.
+    /// finished one, and then the main item once more. What is written between holds on to the first, so that two
+    /// calls do not mix their copies.
     pub split: Option<Split>,
     /// Bytes of one of its items, about.
     pub item_bytes: usize,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Split {
     pub begin: Write,
+    /// That `begin` still stands.
+    pub between: Write,
     pub end: Write,
 }
 
@@ -65,9 +80,9 @@ impl Plan {
 }
 
 /// Whole objects together as long as they fit; an object that never fits in transactions of its own.
-pub(super) fn transactions(plans: Vec<Plan>) -> Vec<Vec<Write>> {
+pub(super) fn transactions(plans: Vec<Plan>) -> Vec<Transaction> {
     let mut transactions = Vec::new();
-    let mut open: Vec<Write> = Vec::new();
+    let mut open = Transaction::new();
     let mut open_bytes = 0;
     for plan in plans {
         let bytes = plan.items() * plan.item_bytes;
@@ -76,44 +91,54 @@ pub(super) fn transactions(plans: Vec<Plan>) -> Vec<Vec<Write>> {
         {
             transactions.extend((!open.is_empty()).then(|| std::mem::take(&mut open)));
             open_bytes = 0;
-            transactions.extend(split_up(plan.copies, split, plan.item_bytes));
+            transactions.extend(split_up(&plan.object, plan.copies, split, plan.item_bytes));
             continue;
         }
         if open.len() + plan.copies.len() + 1 > MAX_ITEMS || open_bytes + bytes > MAX_BYTES {
             transactions.extend((!open.is_empty()).then(|| std::mem::take(&mut open)));
             open_bytes = 0;
         }
-        open.push(plan.main);
-        open.extend(plan.copies);
+        let writes = std::iter::once(plan.main).chain(plan.copies);
+        open.extend(writes.map(|write| (plan.object.clone(), write)));
         open_bytes += bytes;
     }
     transactions.extend((!open.is_empty()).then_some(open));
     transactions
 }
 
-fn split_up(copies: Vec<Write>, split: Split, item_bytes: usize) -> Vec<Vec<Write>> {
+fn split_up(object: &ObjectId, copies: Vec<Write>, split: Split, item_bytes: usize) -> Vec<Transaction> {
     // One place is left for the main item, which must not stand twice in one transaction.
     let per_transaction = (MAX_BYTES / item_bytes.max(1)).clamp(2, MAX_ITEMS) - 1;
     let mut transactions: Vec<Vec<Write>> = copies.chunks(per_transaction).map(<[Write]>::to_vec).collect();
     if transactions.len() < 2 {
         transactions.push(Vec::new());
     }
-    if let Some(first) = transactions.first_mut() {
-        first.push(split.begin);
+    let last = transactions.len() - 1;
+    for (at, transaction) in transactions.iter_mut().enumerate() {
+        transaction.push(match at {
+            0 => split.begin.clone(),
+            at if at == last => split.end.clone(),
+            _ => split.between.clone(),
+        });
     }
-    if let Some(last) = transactions.last_mut() {
-        last.push(split.end);
-    }
+    let of_object = |write| (object.clone(), write);
     transactions
+        .into_iter()
+        .map(|transaction| transaction.into_iter().map(of_object).collect())
+        .collect()
 }
 
 impl Store {
-    /// Writes in order; each transaction as a whole or not at all.
-    pub(super) async fn write(&self, transactions: Vec<Vec<Write>>) -> Result<(), StoreError> {
+    /// Writes in order; each transaction as a whole or not at all. `written` is called after each.
+    pub(super) async fn write(
+        &self,
+        transactions: Vec<Transaction>,
+        written: &mut dyn FnMut(),
+    ) -> Result<(), StoreError> {
         let total = transactions.len();
         for (done, transaction) in transactions.into_iter().enumerate() {
-            let written = self.write_one(transaction).await;
-            written.map_err(|source| match done {
+            let answer = self.write_one(transaction).await;
+            answer.map_err(|source| match done {
                 0 => source,
                 done => StoreError::Unfinished {
                     done,
@@ -121,19 +146,28 @@ impl Store {
                     source: Box::new(source),
                 },
             })?;
+            written();
         }
         Ok(())
     }
 
-    async fn write_one(&self, writes: Vec<Write>) -> Result<(), StoreError> {
+    async fn write_one(&self, transaction: Transaction) -> Result<(), StoreError> {
         let mut request = self.client.transact_write_items();
-        for write in writes {
+        let mut objects = Vec::with_capacity(transaction.len());
+        for (object, write) in transaction {
             request = request.transact_items(self.transact_item(write)?);
+            objects.push(object);
         }
-        match request.send().await {
-            Ok(_) => Ok(()),
-            Err(error) if error.as_service_error().is_some_and(is_conflict) => Err(StoreError::Conflict),
-            Err(error) => Err(unavailable("writing to", &self.rules)(error)),
+        let error = match request.send().await {
+            Ok(_) => return Ok(()),
+            Err(error) => error,
+        };
+        match error
+            .as_service_error()
+            .and_then(|error| conflicts(error, &objects))
+        {
+            Some(objects) => Err(StoreError::Conflict { objects }),
+            None => Err(unavailable("writing to", &self.rules)(error)),
         }
     }
 
@@ -146,25 +180,36 @@ impl Store {
         let item = TransactWriteItem::builder();
         let item = match write {
             Write::Put { item: put, condition } => {
-                let (expression, value) = condition.expression();
+                let (expression, values) = condition.expression();
                 let put = Put::builder()
                     .table_name(&self.rules)
                     .set_item(Some(put))
                     .set_expression_attribute_names(expression.as_deref().and_then(|text| names(&[text])))
                     .set_condition_expression(expression)
-                    .set_expression_attribute_values(value.map(|value| [(":read".to_owned(), value)].into()));
+                    .set_expression_attribute_values(values);
                 item.put(put.build().map_err(incomplete)?)
             }
             Write::Delete { pk, sk, condition } => {
-                let (expression, value) = condition.expression();
+                let (expression, values) = condition.expression();
                 let delete = Delete::builder()
                     .table_name(&self.rules)
                     .key(PK, text(pk))
                     .key(SK, text(sk))
                     .set_expression_attribute_names(expression.as_deref().and_then(|text| names(&[text])))
                     .set_condition_expression(expression)
-                    .set_expression_attribute_values(value.map(|value| [(":read".to_owned(), value)].into()));
+                    .set_expression_attribute_values(values);
                 item.delete(delete.build().map_err(incomplete)?)
+            }
+            Write::Check { pk, sk, condition } => {
+                let (expression, values) = condition.expression();
+                let check = ConditionCheck::builder()
+                    .table_name(&self.rules)
+                    .key(PK, text(pk))
+                    .key(SK, text(sk))
+                    .set_expression_attribute_names(expression.as_deref().and_then(|text| names(&[text])))
+                    .set_condition_expression(expression)
+                    .set_expression_attribute_values(values);
+                item.condition_check(check.build().map_err(incomplete)?)
             }
         };
         Ok(item.build())
@@ -172,23 +217,42 @@ impl Store {
 }
 
 impl Condition {
-    fn expression(self) -> (Option<String>, Option<AttributeValue>) {
+    fn expression(self) -> (Option<String>, Option<Item>) {
         match self {
             Self::None => (None, None),
             Self::Absent => (Some("attribute_not_exists(#pk)".into()), None),
-            Self::Unchanged(attribute, value) => (Some(format!("#{attribute} = :read")), Some(value)),
+            Self::AsRead(attributes) => {
+                let mut values = Item::new();
+                let mut parts = Vec::with_capacity(attributes.len());
+                for (attribute, value) in attributes {
+                    parts.push(match &value {
+                        Some(_) => format!("#{attribute} = :{attribute}"),
+                        None => format!("attribute_not_exists(#{attribute})"),
+                    });
+                    values.extend(value.map(|value| (format!(":{attribute}"), value)));
+                }
+                (Some(parts.join(" AND ")), (!values.is_empty()).then_some(values))
+            }
         }
     }
 }
 
-fn is_conflict(error: &TransactWriteItemsError) -> bool {
+/// The objects somebody else changed or is changing, if that is why nothing was written. DynamoDB gives its reasons in
+/// the order of the items.
+fn conflicts(error: &TransactWriteItemsError, objects: &[ObjectId]) -> Option<Vec<ObjectId>> {
     let TransactWriteItemsError::TransactionCanceledException(canceled) = error else {
-        return false;
+        return None;
     };
-    canceled.cancellation_reasons().iter().any(|reason| {
-        matches!(
-            reason.code(),
-            Some("ConditionalCheckFailed" | "TransactionConflict")
-        )
-    })
+    let reasons = canceled.cancellation_reasons();
+    let is_conflict = |code| matches!(code, Some("ConditionalCheckFailed" | "TransactionConflict"));
+    if !reasons.iter().any(|reason| is_conflict(reason.code())) {
+        return None;
+    }
+    let named = reasons.iter().zip(objects);
+    let mut named: Vec<ObjectId> = named
+        .filter(|(reason, _)| is_conflict(reason.code()))
+        .map(|(_, object)| object.clone())
+        .collect();
+    named.dedup();
+    Some(named)
 }

@@ -13,7 +13,7 @@ use super::decode::{Field, Findings, suggest};
 use crate::names::{check_label, check_subdomain};
 
 /// Kinds an event of Flux can be about.
-const FLUX_KINDS: [&str; 12] = [
+pub(crate) const FLUX_KINDS: [&str; 12] = [
     KUSTOMIZATION,
     "ArtifactGenerator",
     "Bucket",
@@ -28,13 +28,17 @@ const FLUX_KINDS: [&str; 12] = [
     "OCIRepository",
 ];
 /// As in Flux's Alert.
-const MAX_SUMMARY: usize = 255;
+pub(crate) const MAX_SUMMARY: usize = 255;
 /// Most hosts take contexts of 255 characters, and kind and name come after the prefix. What is longer is cut.
-const MAX_PREFIX: usize = 200;
+pub(crate) const MAX_PREFIX: usize = 200;
 /// Metadata that names the commit; a rule must not.
-const COMMIT_METADATA: [&str; 3] = ["commit", "revision", "originRevision"];
+pub(crate) const COMMIT_METADATA: [&str; 3] = ["commit", "revision", "originRevision"];
 /// Longer ones are cut at most hosts, and none is needed to say what a cluster made of a commit.
-const MAX_DESCRIPTION: usize = 255;
+pub(crate) const MAX_DESCRIPTION: usize = 255;
+/// The first is the default.
+pub(crate) const SEVERITIES: [&str; 2] = ["info", "error"];
+/// The first is the default.
+pub(crate) const ON_SUPERSEDED: [&str; 2] = ["close", "leave"];
 
 pub(super) fn decode(spec: &Field<'_>, findings: &mut Findings<'_>) -> Option<CommitStatusSpec> {
     let mut fields = spec.mapping(findings)?;
@@ -92,7 +96,7 @@ pub(super) fn decode(spec: &Field<'_>, findings: &mut Findings<'_>) -> Option<Co
 }
 
 /// A mapping with nothing but a name.
-pub(super) fn local_reference(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<LocalReference> {
+pub(crate) fn local_reference(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<LocalReference> {
     let mut reference = field.mapping(findings)?;
     let name = reference.required("name", findings);
     reference.finish(findings);
@@ -108,7 +112,7 @@ pub(super) fn local_reference(field: &Field<'_>, findings: &mut Findings<'_>) ->
 }
 
 /// `None` if it is not a boolean.
-pub(super) fn boolean_or(
+pub(crate) fn boolean_or(
     field: Option<Field<'_>>,
     default: bool,
     findings: &mut Findings<'_>,
@@ -119,15 +123,12 @@ pub(super) fn boolean_or(
     }
 }
 
-fn severity(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<EventSeverity> {
+pub(crate) fn severity(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<EventSeverity> {
     match field.string(findings)? {
         "info" => Some(EventSeverity::Info),
         "error" => Some(EventSeverity::Error),
         other => {
-            field.mistake(
-                findings,
-                format!("no severity; {}", suggest(other, &["info", "error"])),
-            );
+            field.mistake(findings, format!("no severity; {}", suggest(other, &SEVERITIES)));
             None
         }
     }
@@ -138,7 +139,7 @@ fn superseded(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<OnSupers
         "close" => Some(OnSuperseded::Close),
         "leave" => Some(OnSuperseded::Leave),
         other => {
-            let known = suggest(other, &["close", "leave"]);
+            let known = suggest(other, &ON_SUPERSEDED);
             field.mistake(findings, format!("no way to treat a pending status; {known}"));
             None
         }
@@ -194,7 +195,7 @@ fn event_source(
     })
 }
 
-fn source_kind(
+pub(crate) fn source_kind(
     field: &Field<'_>,
     trust_commit_annotation: bool,
     findings: &mut Findings<'_>,
@@ -220,7 +221,7 @@ fn source_kind(
     Some(kind.to_owned())
 }
 
-fn source_name(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<String> {
+pub(crate) fn source_name(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<String> {
     let name = field.string(findings)?;
     if name == ANY_NAME {
         return Some(name.to_owned());
@@ -239,7 +240,7 @@ fn source_name(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<String>
     Some(name.to_owned())
 }
 
-fn source_namespace(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<String> {
+pub(crate) fn source_namespace(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<String> {
     let namespace = field.string(findings)?;
     if namespace == ANY_NAME {
         field.mistake(
@@ -271,7 +272,7 @@ fn prefix(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<String> {
     None
 }
 
-fn patterns(field: Option<Field<'_>>, findings: &mut Findings<'_>) -> Vec<String> {
+pub(crate) fn patterns(field: Option<Field<'_>>, findings: &mut Findings<'_>) -> Vec<String> {
     let Some(field) = field else {
         return Vec::new();
     };
@@ -305,7 +306,7 @@ fn explain(error: &regex::Error) -> String {
     }
 }
 
-fn summary(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<String> {
+pub(crate) fn summary(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<String> {
     let summary = field.string(findings)?;
     let length = summary.chars().count();
     if length > MAX_SUMMARY {

@@ -9,14 +9,14 @@ use super::{Finding, Position};
 const LIKENESS: f64 = 0.6;
 
 /// Mistakes and notes about one file.
-pub(super) struct Findings<'a> {
+pub(crate) struct Findings<'a> {
     pub file: &'a str,
     pub mistakes: Vec<Finding>,
     pub notes: Vec<Finding>,
 }
 
 impl<'a> Findings<'a> {
-    pub(super) fn new(file: &'a str) -> Self {
+    pub(crate) fn new(file: &'a str) -> Self {
         Self {
             file,
             mistakes: Vec::new(),
@@ -24,17 +24,17 @@ impl<'a> Findings<'a> {
         }
     }
 
-    pub(super) fn mistake(&mut self, at: Place, path: &str, text: impl Into<String>) {
+    pub(crate) fn mistake(&mut self, at: Place, path: &str, text: impl Into<String>) {
         let finding = self.finding(at, path, text);
         self.mistakes.push(finding);
     }
 
-    pub(super) fn note(&mut self, at: Place, path: &str, text: impl Into<String>) {
+    pub(crate) fn note(&mut self, at: Place, path: &str, text: impl Into<String>) {
         let finding = self.finding(at, path, text);
         self.notes.push(finding);
     }
 
-    pub(super) fn position(&self, at: Place) -> Position {
+    pub(crate) fn position(&self, at: Place) -> Position {
         Position {
             file: self.file.to_owned(),
             line: at.line,
@@ -53,24 +53,24 @@ impl<'a> Findings<'a> {
 
 /// A value and the path that leads to it.
 #[derive(Clone)]
-pub(super) struct Field<'n> {
+pub(crate) struct Field<'n> {
     pub path: String,
     pub node: &'n Node,
 }
 
 impl<'n> Field<'n> {
-    pub(super) fn root(node: &'n Node) -> Self {
+    pub(crate) fn root(node: &'n Node) -> Self {
         Self {
             path: String::new(),
             node,
         }
     }
 
-    pub(super) fn mistake(&self, findings: &mut Findings<'_>, text: impl Into<String>) {
+    pub(crate) fn mistake(&self, findings: &mut Findings<'_>, text: impl Into<String>) {
         findings.mistake(self.node.at, &self.path, text);
     }
 
-    pub(super) fn note(&self, findings: &mut Findings<'_>, text: impl Into<String>) {
+    pub(crate) fn note(&self, findings: &mut Findings<'_>, text: impl Into<String>) {
         findings.note(self.node.at, &self.path, text);
     }
 
@@ -85,7 +85,7 @@ impl<'n> Field<'n> {
         );
     }
 
-    pub(super) fn string(&self, findings: &mut Findings<'_>) -> Option<&'n str> {
+    pub(crate) fn string(&self, findings: &mut Findings<'_>) -> Option<&'n str> {
         let Value::String(text) = &self.node.value else {
             self.expected(findings, "a string");
             return None;
@@ -93,7 +93,7 @@ impl<'n> Field<'n> {
         Some(text)
     }
 
-    pub(super) fn boolean(&self, findings: &mut Findings<'_>) -> Option<bool> {
+    pub(crate) fn boolean(&self, findings: &mut Findings<'_>) -> Option<bool> {
         let Value::Bool(value) = self.node.value else {
             self.expected(findings, "true or false");
             return None;
@@ -101,7 +101,7 @@ impl<'n> Field<'n> {
         Some(value)
     }
 
-    pub(super) fn items(&self, findings: &mut Findings<'_>) -> Option<Vec<Self>> {
+    pub(crate) fn items(&self, findings: &mut Findings<'_>) -> Option<Vec<Self>> {
         let Value::Sequence(nodes) = &self.node.value else {
             self.expected(findings, "a list");
             return None;
@@ -113,7 +113,7 @@ impl<'n> Field<'n> {
         Some(items.collect())
     }
 
-    pub(super) fn strings(&self, findings: &mut Findings<'_>) -> Vec<(Self, &'n str)> {
+    pub(crate) fn strings(&self, findings: &mut Findings<'_>) -> Vec<(Self, &'n str)> {
         self.items(findings)
             .unwrap_or_default()
             .into_iter()
@@ -121,7 +121,7 @@ impl<'n> Field<'n> {
             .collect()
     }
 
-    pub(super) fn mapping(&self, findings: &mut Findings<'_>) -> Option<Mapping<'n>> {
+    pub(crate) fn mapping(&self, findings: &mut Findings<'_>) -> Option<Mapping<'n>> {
         let Value::Mapping(nodes) = &self.node.value else {
             self.expected(findings, "a mapping");
             return None;
@@ -153,7 +153,7 @@ impl<'n> Field<'n> {
     }
 
     /// A mapping of strings with names of the operator's choice.
-    pub(super) fn string_map(&self, findings: &mut Findings<'_>) -> Vec<(&'n Key, &'n str)> {
+    pub(crate) fn string_map(&self, findings: &mut Findings<'_>) -> Vec<(&'n Key, &'n str)> {
         let Some(mapping) = self.mapping(findings) else {
             return Vec::new();
         };
@@ -178,7 +178,7 @@ struct Entry<'n> {
 }
 
 /// A mapping whose fields are taken one by one; what is left at the end is unknown.
-pub(super) struct Mapping<'n> {
+pub(crate) struct Mapping<'n> {
     pub path: String,
     pub at: Place,
     entries: Vec<Entry<'n>>,
@@ -187,12 +187,12 @@ pub(super) struct Mapping<'n> {
 
 impl<'n> Mapping<'n> {
     /// The field, unless it is missing or has nothing after its colon, as kubectl sees it.
-    pub(super) fn optional(&mut self, name: &'static str) -> Option<Field<'n>> {
+    pub(crate) fn optional(&mut self, name: &'static str) -> Option<Field<'n>> {
         self.known.push(name);
         self.take(name).map(|(_, field)| field)
     }
 
-    pub(super) fn required(&mut self, name: &'static str, findings: &mut Findings<'_>) -> Option<Field<'n>> {
+    pub(crate) fn required(&mut self, name: &'static str, findings: &mut Findings<'_>) -> Option<Field<'n>> {
         let at = self.at;
         let path = join(&self.path, name);
         let field = self.optional(name);
@@ -202,27 +202,27 @@ impl<'n> Mapping<'n> {
         field
     }
 
-    pub(super) fn ignored(&mut self, name: &'static str, findings: &mut Findings<'_>, note: &str) {
+    pub(crate) fn ignored(&mut self, name: &'static str, findings: &mut Findings<'_>, note: &str) {
         if let Some((key, field)) = self.take(name) {
             findings.note(key.at, &field.path, note);
         }
     }
 
-    pub(super) fn refused(&mut self, name: &'static str, findings: &mut Findings<'_>, why: &str) {
+    pub(crate) fn refused(&mut self, name: &'static str, findings: &mut Findings<'_>, why: &str) {
         if let Some((key, field)) = self.take(name) {
             findings.mistake(key.at, &field.path, why);
         }
     }
 
     /// Takes those of the names that are there without a word; returns the first.
-    pub(super) fn skipped(&mut self, names: &[&'static str]) -> Vec<&'n Key> {
+    pub(crate) fn skipped(&mut self, names: &[&'static str]) -> Vec<&'n Key> {
         names
             .iter()
             .filter_map(|name| self.take(name).map(|(key, _)| key))
             .collect()
     }
 
-    pub(super) fn finish(self, findings: &mut Findings<'_>) {
+    pub(crate) fn finish(self, findings: &mut Findings<'_>) {
         for entry in self.entries.iter().filter(|entry| !entry.taken) {
             let text = format!("unknown field; {}", suggest(&entry.key.name, &self.known));
             findings.mistake(entry.key.at, &join(&self.path, &entry.key.name), text);

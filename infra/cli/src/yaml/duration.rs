@@ -1,7 +1,7 @@
 //! Durations as Go writes them.
 
 /// Whole seconds of a Go duration; `None` if it is no duration or no whole number of seconds.
-pub(super) fn whole_seconds(text: &str) -> Option<u64> {
+pub(crate) fn whole_seconds(text: &str) -> Option<u64> {
     // Longest first: `ms` is no minute.
     const UNITS: [(&str, u64); 6] = [
         ("ns", 1),

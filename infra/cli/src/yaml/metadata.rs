@@ -8,7 +8,8 @@ use super::decode::{Field, Findings, Mapping};
 use super::{DEFAULT_NAMESPACE, node::Place};
 use crate::names::{check_label, check_subdomain};
 
-const SERVER_SIDE: [&str; 9] = [
+/// What a cluster writes.
+pub(crate) const SERVER_SIDE: [&str; 9] = [
     "creationTimestamp",
     "deletionGracePeriodSeconds",
     "deletionTimestamp",
@@ -22,7 +23,7 @@ const SERVER_SIDE: [&str; 9] = [
 
 /// `namespace` is the one of the call, for documents that name none. Takes `status` too: it is as little the
 /// operator's as the rest of what the cluster writes.
-pub(super) fn decode(
+pub(crate) fn decode(
     object: &mut Mapping<'_>,
     namespace: Option<&str>,
     findings: &mut Findings<'_>,

@@ -8,7 +8,7 @@ use serde_saphyr::Spanned;
 
 /// Line and column, both counted from one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
+pub(crate) struct Place {
     pub line: u64,
     pub column: u64,
 }
@@ -23,13 +23,13 @@ impl<T> From<&Spanned<T>> for Place {
 }
 
 #[derive(Debug)]
-pub(super) struct Node {
+pub(crate) struct Node {
     pub at: Place,
     pub value: Value,
 }
 
 #[derive(Debug)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Null,
     Bool(bool),
     Number(String),
@@ -39,14 +39,14 @@ pub(super) enum Value {
 }
 
 #[derive(Debug)]
-pub(super) struct Key {
+pub(crate) struct Key {
     pub at: Place,
     pub name: String,
 }
 
 impl Node {
     /// What people call it when something else was expected.
-    pub(super) fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         match &self.value {
             Value::Null => "nothing".into(),
             Value::Bool(value) => format!("the boolean {value}"),
@@ -145,7 +145,7 @@ impl<'de> Deserialize<'de> for Value {
 }
 
 /// Documents of one file in order, each as far as it could be read.
-pub(super) fn documents(text: &str) -> Vec<Result<Node, (Place, String)>> {
+pub(crate) fn documents(text: &str) -> Vec<Result<Node, (Place, String)>> {
     // An operator's file is a few kilobytes: what exceeds these is an alias bomb or not meant for this tool.
     const MAX_REPLAYED_EVENTS: usize = 100_000;
     const MAX_BYTES: usize = 16 * 1024 * 1024;

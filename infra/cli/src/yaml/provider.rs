@@ -9,7 +9,21 @@ use super::decode::{Field, Findings, Mapping, suggest};
 use super::duration::whole_seconds;
 
 /// A post takes at least one round trip and must end well before the function does.
-const TIMEOUT_SECONDS: std::ops::RangeInclusive<u64> = 1..=60;
+pub(crate) const TIMEOUT_SECONDS: std::ops::RangeInclusive<u64> = 1..=60;
+
+/// Fields of Flux's Provider that have no use here, and what to do instead.
+pub(crate) const IGNORED: [(&str, &str); 3] = [
+    ("channel", "ignored: a commit status has no channel; remove it"),
+    (
+        "interval",
+        "ignored: nothing is polled; a status is posted when it changes. Remove it",
+    ),
+    (
+        "serviceAccountName",
+        "ignored: there is no workload identity here; put the credential into the secret with \
+         `commitstatus secret set`",
+    ),
+];
 
 pub(super) fn decode(spec: &Field<'_>, findings: &mut Findings<'_>) -> Option<ProviderSpec> {
     let mut fields = spec.mapping(findings)?;
@@ -58,22 +72,9 @@ pub(super) fn decode(spec: &Field<'_>, findings: &mut Findings<'_>) -> Option<Pr
 }
 
 fn without_use(fields: &mut Mapping<'_>, findings: &mut Findings<'_>) {
-    fields.ignored(
-        "channel",
-        findings,
-        "ignored: a commit status has no channel; remove it",
-    );
-    fields.ignored(
-        "interval",
-        findings,
-        "ignored: nothing is polled; a status is posted when it changes. Remove it",
-    );
-    fields.ignored(
-        "serviceAccountName",
-        findings,
-        "ignored: there is no workload identity here; put the credential into the secret with \
-         `commitstatus secret set`",
-    );
+    for (name, note) in IGNORED {
+        fields.ignored(name, findings, note);
+    }
     // Without it a post would go another way than the object says.
     fields.refused(
         "proxy",

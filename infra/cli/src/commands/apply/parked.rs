@@ -54,7 +54,7 @@ fn is_suspended(objects: &[Object], name: &ObjectName) -> bool {
     })
 }
 
-fn is_in(scope: &Scope, status: &StatusItem) -> bool {
+pub(super) fn is_in(scope: &Scope, status: &StatusItem) -> bool {
     match scope {
         Scope::AllClusters => true,
         Scope::Cluster(name) => status.cluster == *name,

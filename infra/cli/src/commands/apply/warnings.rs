@@ -30,7 +30,7 @@ pub(super) async fn of(scope: &Scope, objects: &[Object], store: &Store) -> Resu
             cluster.into_iter().collect()
         }
     };
-    warnings.extend(missing_providers(scope, &rules, store).await?);
+    warnings.extend(missing_providers(scope, &rules, objects, store).await?);
     warnings.extend(rules.iter().filter_map(|rule| wide_prefix(scope, rule)));
     warnings.extend(objects.iter().filter_map(|object| wide_expression(scope, object)));
     warnings.extend(objects.iter().filter_map(without_uid));
@@ -41,9 +41,13 @@ pub(super) async fn of(scope: &Scope, objects: &[Object], store: &Store) -> Resu
 async fn missing_providers(
     scope: &Scope,
     rules: &[&CommitStatusRule],
+    objects: &[Object],
     store: &Store,
 ) -> Result<Vec<String>, StoreError> {
-    let mut looked_up: BTreeMap<ObjectName, bool> = BTreeMap::new();
+    // Those of the call are not there yet when nothing is written.
+    let given = objects.iter().filter(|object| object.kind() == Kind::Provider);
+    let given = given.map(|provider| (provider.metadata().object_name(), true));
+    let mut looked_up: BTreeMap<ObjectName, bool> = given.collect();
     let mut warnings = Vec::new();
     for rule in rules {
         let name = ObjectName::new(&rule.metadata.namespace, &rule.spec.provider_ref.name);
@@ -52,13 +56,10 @@ async fn missing_providers(
             None => has_provider(scope, &name, store).await?,
         };
         if !exists {
-            let flag = match scope {
-                Scope::AllClusters => "--all-clusters".to_owned(),
-                Scope::Cluster(cluster) => format!("--cluster {cluster}"),
-            };
             warnings.push(format!(
-                "CommitStatus {}: no Provider {name}, so its statuses wait as parked; apply one with {flag}",
-                rule.metadata.object_name()
+                "CommitStatus {}: no Provider {name}, so its statuses wait as parked; apply one with {}",
+                rule.metadata.object_name(),
+                super::flag(scope)
             ));
         }
         looked_up.insert(name, exists);
@@ -136,7 +137,7 @@ fn without_uid(object: &Object) -> Option<String> {
     })
 }
 
-fn not_watched(cluster: &Cluster, rules: &[&CommitStatusRule]) -> Option<String> {
+pub(in crate::commands) fn not_watched(cluster: &Cluster, rules: &[&CommitStatusRule]) -> Option<String> {
     let connected = &cluster.connected_namespaces;
     let missing: BTreeSet<&str> = rules
         .iter()

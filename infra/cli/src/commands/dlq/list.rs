@@ -1,6 +1,6 @@
 //! `dlq list`: shows dead letters and leaves them where they are.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::walk::Walk;
@@ -24,7 +24,13 @@ pub(super) async fn run(
         unseen += walked.unseen;
     }
     letters.sort_by_key(|letter| letter.since);
-    if args.output != Output::Table {
+    if args.output == Output::Name {
+        return Ok(print::names(
+            terminal.out,
+            letters.iter().map(|letter| letter.id.as_str()),
+        )?);
+    }
+    if !args.output.is_table() {
         let letters: Vec<Value> = letters.iter().map(value).collect();
         let value = json!({ "dead_letters": letters, "unseen": unseen });
         return print::value(terminal.out, args.output, &value);
@@ -64,7 +70,7 @@ fn row(letter: &DeadLetter, now: Timestamp) -> Vec<String> {
         letter.queue.as_str().to_owned(),
         letter
             .since
-            .map_or_else(|| "-".into(), |since| age(now.duration_since(since))),
+            .map_or_else(|| "-".into(), |since| print::age(now.duration_since(since))),
         letter.subject().to_string(),
         letter.receives.to_string(),
         letter.id.clone(),
@@ -79,36 +85,4 @@ fn value(letter: &DeadLetter) -> Value {
         "receives": letter.receives,
         "subject": letter.subject(),
     })
-}
-
-/// The largest unit that is at least two, as `kubectl` has it.
-fn age(age: SignedDuration) -> String {
-    // Their clock and ours may differ.
-    let seconds = age.as_secs().max(0);
-    let units = [(86_400, "d"), (3600, "h"), (60, "m")];
-    let unit = units.into_iter().find(|(length, _)| seconds >= 2 * length);
-    let (length, unit) = unit.unwrap_or((1, "s"));
-    format!("{}{unit}", seconds / length)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_age_is_told_in_the_largest_unit_there_are_two_of() {
-        for (seconds, expected) in [
-            (-5, "0s"),
-            (0, "0s"),
-            (119, "119s"),
-            (120, "2m"),
-            (7199, "119m"),
-            (7200, "2h"),
-            (172_799, "47h"),
-            (172_800, "2d"),
-            (1_209_600, "14d"),
-        ] {
-            assert_eq!(age(SignedDuration::from_secs(seconds)), expected);
-        }
-    }
 }

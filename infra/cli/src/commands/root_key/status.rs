@@ -18,7 +18,10 @@ pub(super) fn print(
     let origins = clusters
         .iter()
         .map(|cluster| (cluster.name.as_str(), Origin::of(cluster, stages)));
-    if args.output != Output::Table {
+    if args.output == Output::Name {
+        return Ok(print::names(terminal.out, [format!("secret/{name}").as_str()])?);
+    }
+    if !args.output.is_table() {
         let clusters: Vec<Value> = origins
             .map(|(name, origin)| json!({ "name": name, "root_key": origin }))
             .collect();

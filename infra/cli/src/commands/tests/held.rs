@@ -6,9 +6,19 @@ use crate::store::tests::due;
 const SHA: &str = "5394cb7f48332b2de7c17dd8b8384bbc84b7e738";
 const SET: &str = "secret set t -n flux-system --cluster dev --from-stdin token";
 
+impl Operator {
+    /// With one that names the secret.
+    async fn with_provider() -> Self {
+        let operator = Self::new().await;
+        let file = FILE.replace("github-token", "t");
+        operator.says("apply -f - --cluster dev", &file).await.ok();
+        operator
+    }
+}
+
 #[tokio::test]
 async fn a_secret_that_is_mended_is_tried_at_once() {
-    let operator = Operator::new().await;
+    let operator = Operator::with_provider().await;
     let waiting = due(SHA, "dev/a", 60_000);
     operator.store.put_status(&waiting).await;
     let pk = "credential#dev/flux-system/t";
@@ -31,7 +41,7 @@ async fn a_secret_that_is_mended_is_tried_at_once() {
 
 #[tokio::test]
 async fn a_secret_that_is_rate_limited_stays_so() {
-    let operator = Operator::new().await;
+    let operator = Operator::with_provider().await;
     let waiting = due(SHA, "dev/a", 60_000);
     operator.store.put_status(&waiting).await;
     operator

@@ -28,11 +28,11 @@ async fn get_parked_says_what_waits_for_a_person_and_why() {
     let operator = with_parked().await;
     let said = operator.says("get parked", "").await.ok();
     insta::assert_snapshot!(said.out, @r#"
-    SINCE                 REPOSITORY                          COMMIT   CONTEXT   DESIRED  REASON       LAST ERROR                    PROVIDER            CLUSTER
-    2026-08-07T13:12:44Z  github.com/a/b                      5394cb7  dev/a     success  forbidden    refused (forbidden):  [2J no  flux-system/github  dev
-    2026-08-07T13:12:44Z  github.com/a/b                      5394cb7  dev/apps  success  not-found    -                             apps/github         dev
-    2026-08-07T13:12:44Z  github.com/a/b                      5394cb7  prod/a    success  forbidden    -                             flux-system/github  prod
-    2026-08-07T13:12:44Z  no-provider/dev/flux-system/gitlab  5394cb7  dev/gone  success  no-provider  -                             flux-system/gitlab  dev
+    AGE  REPOSITORY                          COMMIT   CONTEXT   DESIRED  REASON       PROVIDER            CLUSTER  LAST ERROR
+    0s   github.com/a/b                      5394cb7  dev/a     success  forbidden    flux-system/github  dev      refused (forbidden):  [2J no
+    0s   github.com/a/b                      5394cb7  dev/apps  success  not-found    apps/github         dev      -
+    0s   github.com/a/b                      5394cb7  prod/a    success  forbidden    flux-system/github  prod     -
+    0s   no-provider/dev/flux-system/gitlab  5394cb7  dev/gone  success  no-provider  flux-system/gitlab  dev      -
     "#);
     insta::assert_snapshot!(said.err, @"mend what REASON names, then `commitstatus retry --provider NAME -n NAMESPACE` or `commitstatus retry --all`");
     let none = operator.says("get parked --provider nobody", "").await.ok();

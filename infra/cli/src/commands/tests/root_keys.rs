@@ -3,7 +3,7 @@
 use std::future::pending;
 
 use super::*;
-use crate::app::{self, Stack};
+use crate::app::{self, Person, Stack};
 use crate::root_key::{RootKeyError, rotate, stages};
 use crate::secrets::tests::secrets_manager;
 
@@ -42,17 +42,23 @@ impl<S: SecretStore> Tool<S> {
             out: &mut out,
             out_is_terminal: false,
             err: &mut err,
+            err_is_terminal: false,
+            colours: false,
         };
         let stack = Stack {
             store: &self.store,
             queues: None,
             secrets: &self.secrets,
             function_url: Some("https://x.example/"),
+            asks_hosts: false,
         };
-        let prompt = &mut |_: &str| Ok(String::new());
-        let result = app::run(&cli, &stack, NOW, prompt, pending(), terminal).await;
+        let person = Person {
+            prompt: &mut |_: &str| Ok(String::new()),
+            editor: &mut |_: &Path| Ok(false),
+        };
+        let result = app::run(&cli, &stack, NOW, person, pending(), terminal).await;
         let said = Said {
-            result: result.map_err(|error| format!("{error:#}")),
+            result: result.map(drop).map_err(|error| format!("{error:#}")),
             out: String::from_utf8(out).unwrap(),
             err: String::from_utf8(err).unwrap(),
         };
@@ -285,10 +291,12 @@ async fn a_key_that_could_not_be_printed_is_not_one_the_cluster_has() {
         out: &mut Closed,
         out_is_terminal: false,
         err: &mut Vec::new(),
+        err_is_terminal: false,
+        colours: false,
     };
 
     let url = Some("https://x.example/");
-    let result = connect::run(args, &tool.store, &tool.secrets, STACK, url, terminal).await;
+    let result = crate::commands::connect::run(args, &tool.store, &tool.secrets, STACK, url, terminal).await;
 
     assert!(result.is_err());
     assert_eq!(tool.origins().await, ["dev previous"]);
