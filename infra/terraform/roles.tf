@@ -210,6 +210,7 @@ resource "aws_iam_policy" "operator" {
         Sid    = "Rules"
         Effect = "Allow"
         Action = [
+          "dynamodb:ConditionCheckItem",
           "dynamodb:DeleteItem",
           "dynamodb:GetItem",
           "dynamodb:PutItem",
@@ -224,6 +225,7 @@ resource "aws_iam_policy" "operator" {
         Effect = "Allow"
         Action = [
           "dynamodb:BatchGetItem",
+          "dynamodb:GetItem",
           "dynamodb:Scan",
           "dynamodb:UpdateItem",
         ]
@@ -256,9 +258,12 @@ resource "aws_iam_policy" "operator" {
         Resource = values(aws_sqs_queue.dead)[*].arn
       },
       {
-        Sid      = "Redrive"
-        Effect   = "Allow"
-        Action   = ["sqs:SendMessage"]
+        Sid    = "Redrive"
+        Effect = "Allow"
+        Action = [
+          "sqs:GetQueueAttributes",
+          "sqs:SendMessage",
+        ]
         Resource = values(aws_sqs_queue.this)[*].arn
       },
       {

@@ -106,6 +106,47 @@ spec: {{providerRef: {{name: passing}}, eventSources: [{{kind: Kustomization, na
     assert "passing" not in tool.runs("get providers").text
 
 
+def test_everything_is_looked_at(stack: Stack, tool: Tool, dev: Cluster, git_host: GitHost) -> None:
+    commit = new_commit()
+    body = event("ReconciliationSucceeded", commit, name="explained")
+    assert stack.request("POST", dev.path, body, dev.signed(body)).code == 202
+    stack.posted(commit, "success")
+
+    until("kept", lambda: tool.tries(f"explain {commit[:7]}").code == 0)
+    explained = tool.runs(f"explain {commit[:7]}").out
+    assert "dev/kustomization/explained" in explained and "posted 20" in explained
+    assert "dev/kustomization/explained" in tool.runs(f"describe status {commit[:7]}").out
+    assert "github-token" in tool.runs("describe provider github -n apps").out
+    assert "Last event" in tool.runs("describe cluster dev").out
+    checked = tool.tries("check -o json")
+    assert checked.code in (0, 1), checked.text
+    findings = json.loads(checked.out)["findings"]
+    of_dev = [finding for finding in findings if finding.get("subject") == "dev"]
+    assert not of_dev, checked.text
+    assert not [finding for finding in findings if finding["area"] in ("queues", "providers")], checked.text
+
+
+def test_a_rule_too_large_for_one_transaction_is_applied(tool: Tool, dev: Cluster, tmp_path) -> None:
+    sources = "".join(f"    - {{kind: Kustomization, name: k{n}}}\n" for n in range(120))
+    file = tmp_path / "large.yaml"
+    file.write_text(
+        f"""\
+apiVersion: notification.toolkit.fluxcd.io/v1beta1
+kind: CommitStatus
+metadata: {{name: large, namespace: elsewhere}}
+spec:
+  providerRef: {{name: passing}}
+  eventSources:
+{sources}"""
+    )
+    assert "large created" in tool.runs("apply --all-clusters -f", str(file)).out
+    file.write_text(file.read_text().replace("name: k7}", "name: k700}"))
+    assert tool.tries("diff --all-clusters -f", str(file)).code == 1
+    assert "large configured" in tool.runs("apply --all-clusters -f", str(file)).out
+    assert tool.runs("diff --all-clusters -f", str(file)).out == ""
+    tool.runs("delete --all-clusters -f", str(file))
+
+
 def test_a_provider_secret_is_replaced(stack: Stack, tool: Tool, dev: Cluster) -> None:
     tool.runs("secret set another --all-clusters --namespace apps --from-stdin token", stdin="first")
     tool.runs("secret set another --all-clusters --namespace apps --from-stdin token", stdin="second")

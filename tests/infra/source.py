@@ -18,8 +18,8 @@ ACTIONS = {
     "put_item": {"dynamodb:PutItem"},
     "query": {"dynamodb:Query"},
     "scan": {"dynamodb:Scan"},
-    # The tool's transactions put and delete.
-    "transact_write_items": {"dynamodb:PutItem", "dynamodb:DeleteItem"},
+    # The tool's transactions put, delete and check.
+    "transact_write_items": {"dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:ConditionCheckItem"},
     "update_item": {"dynamodb:UpdateItem"},
     "change_message_visibility": {"sqs:ChangeMessageVisibility"},
     "change_message_visibility_batch": {"sqs:ChangeMessageVisibility"},

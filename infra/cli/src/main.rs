@@ -34,11 +34,18 @@ async fn main() -> ExitCode {
     let failure = cli.failure_code();
     match run(cli).await {
         Ok(code) => code.into(),
+        // `commitstatus … | head` has seen enough.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             report(&error);
             failure.into()
         }
     }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<io::Error>();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 #[expect(

@@ -3,14 +3,16 @@
 //! Nothing is recorded of a rotation but the versions of the secret themselves. `connect` remembers with each cluster
 //! which version its key was made from, so whatever call was interrupted, comparing the two tells how things stand.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use serde::Serialize;
+use shared::item::EventItem;
 
 use crate::secrets::{SecretError, SecretStore, Stages, root_key_name};
-use crate::store::Cluster;
+use crate::store::{Cluster, Store, StoreError};
 
 /// As many bytes as the hash of the derivation yields.
 const BYTES: usize = 32;
@@ -50,8 +52,65 @@ pub enum Origin {
     None,
 }
 
+/// With which root key clusters were seen to send, during a rotation.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Senders {
+    /// Clusters that were seen since the rotation, and whether any object of theirs still sends with the previous one.
+    previous: BTreeMap<String, bool>,
+}
+
+impl Senders {
+    /// An event that is kept is written again after six hours at the latest: what is older tells of an object that is gone.
+    const STILL_THERE: SignedDuration = SignedDuration::from_hours(7);
+
+    /// What kept events tell. Each object counts with its newest.
+    pub fn of(events: &[EventItem], stages: &Stages, now: Timestamp) -> Self {
+        let rotated_at = stages.current.created_at.unwrap_or(Timestamp::MIN).as_millisecond();
+        let still_there = now.as_millisecond() - Self::STILL_THERE.as_secs() * 1000;
+        let mut newest: BTreeMap<&str, &EventItem> = BTreeMap::new();
+        let is_recent = |event: &&EventItem| event.received_at >= rotated_at.max(still_there);
+        for event in events.iter().filter(is_recent) {
+            let kept = newest.entry(&event.pk).or_insert(event);
+            if kept.received_at < event.received_at {
+                *kept = event;
+            }
+        }
+        let mut previous = BTreeMap::new();
+        for event in newest.into_values() {
+            *previous.entry(event.cluster.clone()).or_default() |= event.previous_root_key;
+        }
+        Self { previous }
+    }
+
+    /// Looked up in the table; nothing where no rotation is going on.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn read(store: &Store, stages: &Stages, now: Timestamp) -> Result<Self, StoreError> {
+        if stages.previous.is_none() {
+            return Ok(Self::default());
+        }
+        let since = now.checked_sub(Self::STILL_THERE).unwrap_or(Timestamp::MIN);
+        Ok(Self::of(&store.events_since(since).await?, stages, now))
+    }
+
+    /// Whether a cluster still sends with the previous root key; `None` if it was not seen since the rotation.
+    pub fn with_previous(&self, cluster: &str) -> Option<bool> {
+        self.previous.get(cluster).copied()
+    }
+}
+
 impl Origin {
-    /// Of a cluster.
+    /// Of a cluster: what it was seen to send with says more than what was handed out.
+    pub fn seen(cluster: &Cluster, stages: &Stages, senders: &Senders) -> Self {
+        match senders.with_previous(&cluster.name).filter(|_| stages.previous.is_some()) {
+            Some(true) => Self::Previous,
+            Some(false) => Self::Current,
+            None => Self::of(cluster, stages),
+        }
+    }
+
+    /// Of a cluster, by what it was handed out.
     pub fn of(cluster: &Cluster, stages: &Stages) -> Self {
         let previous = stages.previous.as_ref();
         match cluster.connected_root_key.as_deref() {
@@ -76,9 +135,17 @@ impl Origin {
 }
 
 /// Clusters that are locked out once the previous root key is no longer accepted.
-pub fn locked_out_without_previous<'a>(clusters: &'a [Cluster], stages: &Stages) -> Vec<&'a Cluster> {
-    let needs_previous =
-        |cluster: &&Cluster| matches!(Origin::of(cluster, stages), Origin::Previous | Origin::Unknown);
+pub fn locked_out_without_previous<'a>(
+    clusters: &'a [Cluster],
+    stages: &Stages,
+    senders: &Senders,
+) -> Vec<&'a Cluster> {
+    let needs_previous = |cluster: &&Cluster| {
+        matches!(
+            Origin::seen(cluster, stages, senders),
+            Origin::Previous | Origin::Unknown
+        )
+    };
     if stages.previous.is_none() {
         return Vec::new();
     }
@@ -199,9 +266,69 @@ mod tests {
             assert_eq!(Origin::of(&cluster, &rotated), after_rotation);
             assert_eq!(Origin::of(&cluster, &alone), without_previous);
             let clusters = [cluster];
-            let locked_out = locked_out_without_previous(&clusters, &rotated);
+            let locked_out = locked_out_without_previous(&clusters, &rotated, &Senders::default());
             assert_eq!(!locked_out.is_empty(), is_locked_out, "{after_rotation:?}");
-            assert!(locked_out_without_previous(&clusters, &alone).is_empty());
+            assert!(locked_out_without_previous(&clusters, &alone, &Senders::default()).is_empty());
         }
+    }
+
+    #[test]
+    fn what_a_cluster_sends_with_says_more_than_what_it_was_given() {
+        let now: Timestamp = "2026-08-08T12:00:00Z".parse().unwrap();
+        let ago = |minutes: i64| now - SignedDuration::from_mins(minutes);
+        let stages = Stages {
+            current: Version {
+                id: "2".into(),
+                created_at: Some(ago(120)),
+            },
+            previous: Some(version("1")),
+        };
+        let event = |object: &str, minutes: i64, previous_root_key: bool| -> EventItem {
+            serde_json::from_value(serde_json::json!({
+                "pk": format!("object#dev/Kustomization/apps/{object}"), "sk": format!("event@{minutes}"),
+                "cluster": "dev", "generation": 1, "previous_root_key": previous_root_key, "event_id": "00",
+                "received_at": ago(minutes).as_millisecond(), "expires_at": 0,
+                "event": {
+                    "involvedObject": {"kind": "Kustomization", "namespace": "apps", "name": object},
+                    "severity": "info", "timestamp": ago(minutes), "reason": "ReconciliationSucceeded",
+                },
+            }))
+            .unwrap()
+        };
+        let cases: [(&str, Vec<EventItem>, Option<bool>); 6] = [
+            ("nothing was seen", vec![], None),
+            ("only before the rotation", vec![event("a", 121, true)], None),
+            ("only the old key", vec![event("a", 100, true)], Some(true)),
+            (
+                "each object has the new one by now",
+                vec![event("a", 100, true), event("a", 5, false), event("b", 6, false)],
+                Some(false),
+            ),
+            (
+                "one of two namespaces has the old one",
+                vec![event("a", 100, true), event("a", 5, false), event("b", 6, true)],
+                Some(true),
+            ),
+            ("order does not matter", vec![event("a", 5, false), event("a", 100, true)], Some(false)),
+        ];
+        for (case, events, expected) in cases {
+            let senders = Senders::of(&events, &stages, now);
+            assert_eq!(senders.with_previous("dev"), expected, "{case}");
+            assert_eq!(senders.with_previous("prod"), None, "{case}");
+            // Given the new one, and given the old one.
+            for (connected, otherwise) in [("2", Origin::Current), ("1", Origin::Previous)] {
+                let origin = match expected {
+                    None => otherwise,
+                    Some(true) => Origin::Previous,
+                    Some(false) => Origin::Current,
+                };
+                let clusters = [cluster(Some(connected))];
+                assert_eq!(Origin::seen(&clusters[0], &stages, &senders), origin, "{case}");
+                let locked_out = locked_out_without_previous(&clusters, &stages, &senders);
+                assert_eq!(!locked_out.is_empty(), origin == Origin::Previous, "{case}");
+            }
+        }
+        let gone = Senders::of(&[event("a", 100, true)], &stages, now + SignedDuration::from_hours(6));
+        assert_eq!(gone.with_previous("dev"), None, "it would have been kept again");
     }
 }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::Terminal;
 use super::print::Output;
-use crate::root_key::{self, Origin, create_if_absent, locked_out_without_previous};
+use crate::root_key::{self, Origin, Senders, create_if_absent, locked_out_without_previous};
 use crate::secrets::{SecretStore, Stages, root_key_name};
 use crate::store::{Cluster, Store};
 
@@ -72,17 +72,18 @@ pub async fn run(
         RootKeyCommand::Status(args) => {
             let stages = root_key::stages(secrets, stack).await?;
             let clusters = store.clusters().await?;
-            status::print(args, &name, &stages, &clusters, terminal)?;
+            let senders = Senders::read(store, &stages, now).await?;
+            status::print(args, &name, (&stages, &senders), &clusters, terminal)?;
         }
         RootKeyCommand::Rotate(args) => {
             let stages = root_key::stages(secrets, stack).await?;
             let clusters = store.clusters().await?;
-            check(args, &clusters, &stages)?;
+            check(args, &clusters, &stages, &Senders::read(store, &stages, now).await?)?;
             root_key::rotate(secrets, stack, &stages, now).await?;
             writeln!(terminal.out, "secret/{name} rotated")?;
             next_steps(&clusters, terminal)?;
         }
-        RootKeyCommand::Retire(args) => retire(args, store, secrets, stack, terminal).await?,
+        RootKeyCommand::Retire(args) => retire(args, store, secrets, stack, now, terminal).await?,
     }
     Ok(())
 }
@@ -93,12 +94,13 @@ pub(super) async fn retire(
     store: &Store,
     secrets: &impl SecretStore,
     stack: &str,
+    now: Timestamp,
     terminal: &mut Terminal<'_>,
 ) -> anyhow::Result<()> {
     let name = root_key_name(stack);
     let stages = root_key::stages(secrets, stack).await?;
     let clusters = store.clusters().await?;
-    check(args, &clusters, &stages)?;
+    check(args, &clusters, &stages, &Senders::read(store, &stages, now).await?)?;
     if root_key::retire(secrets, stack, &stages).await? {
         writeln!(terminal.out, "secret/{name} retired the root key before this one")?;
         terminal.hint(format!(
@@ -114,15 +116,20 @@ pub(super) async fn retire(
 
 /// # Errors
 /// If clusters would be locked out.
-pub(super) fn check(args: &ForceArgs, clusters: &[Cluster], stages: &Stages) -> anyhow::Result<()> {
-    let locked_out = locked_out_without_previous(clusters, stages);
+pub(super) fn check(
+    args: &ForceArgs,
+    clusters: &[Cluster],
+    stages: &Stages,
+    senders: &Senders,
+) -> anyhow::Result<()> {
+    let locked_out = locked_out_without_previous(clusters, stages, senders);
     if locked_out.is_empty() || args.force {
         return Ok(());
     }
     let names: Vec<&str> = locked_out.iter().map(|cluster| cluster.name.as_str()).collect();
     bail!(
-        "not connected since the last rotation, and locked out by this: {}; `commitstatus connect NAME | kubectl apply \
-         -f -` gives a cluster its new key, --force locks them out",
+        "not connected since the last rotation, or still sending with the key from before, and locked out by this: {}; \
+         `commitstatus connect NAME | kubectl apply -f -` gives a cluster its new key, --force locks them out",
         names.join(", ")
     )
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::Terminal;
 use super::root_key::{ForceArgs, check, retire};
-use crate::root_key::{self, locked_out_without_previous};
+use crate::root_key::{self, Senders, locked_out_without_previous};
 use crate::secrets::{SecretStore, root_key_name};
 use crate::store::Store;
 
@@ -35,16 +35,16 @@ pub async fn run(
     terminal: &mut Terminal<'_>,
 ) -> anyhow::Result<()> {
     if args.finish {
-        return retire(&args.force, store, secrets, stack, terminal).await;
+        return retire(&args.force, store, secrets, stack, now, terminal).await;
     }
     let stages = root_key::stages(secrets, stack).await?;
     let clusters = store.clusters().await?;
-    check(&args.force, &clusters, &stages)?;
+    check(&args.force, &clusters, &stages, &Senders::read(store, &stages, now).await?)?;
     root_key::rotate(secrets, stack, &stages, now).await?;
     writeln!(terminal.out, "secret/{} rotated", root_key_name(stack))?;
     // Read anew: what was in force is the previous one by now.
     let stages = root_key::stages(secrets, stack).await?;
-    let behind = locked_out_without_previous(&clusters, &stages);
+    let behind = locked_out_without_previous(&clusters, &stages, &Senders::default());
     for cluster in &behind {
         writeln!(terminal.out, "cluster/{} uses the old root key", cluster.name)?;
     }

@@ -49,8 +49,6 @@ pub(super) struct Seen {
     pub(super) first_other: Option<Timestamp>,
     /// Whether there was a success.
     pub(super) has_success: bool,
-    /// Whether the last event that was kept came with a key made from the previous root key, and when.
-    pub(super) previous_root_key: Option<Timestamp>,
 }
 
 impl Seen {
@@ -70,13 +68,9 @@ impl Seen {
                 State::Pending | State::Failure => seen.other(at),
             }
         }
-        let mut last: Option<&EventItem> = None;
         for item in events.iter().filter(|item| item.cluster == cluster) {
             let at = Timestamp::from_millisecond(item.received_at).ok();
             seen.last_kept = seen.last_kept.max(at);
-            if last.is_none_or(|last| last.received_at <= item.received_at) {
-                last = Some(item);
-            }
             let event = &item.event;
             if event.severity == Severity::Info && event.reason.ends_with("Succeeded") {
                 seen.has_success = true;
@@ -84,9 +78,6 @@ impl Seen {
                 seen.other(at);
             }
         }
-        seen.previous_root_key = last
-            .filter(|last| last.previous_root_key)
-            .and_then(|last| Timestamp::from_millisecond(last.received_at).ok());
         seen
     }
 

@@ -11,7 +11,7 @@ use shared::kinds::Reference;
 use super::facts::{Facts, Seen};
 use crate::commands::apply::warnings::not_watched;
 use crate::commands::print::age;
-use crate::root_key::Origin;
+use crate::root_key::{Origin, Senders};
 use crate::store::{Cluster, is_parked};
 
 /// An event that is kept is written again after six hours at the latest.
@@ -160,8 +160,11 @@ impl Finding {
 pub(super) fn of(facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
     root_key(facts, &mut findings);
+    let senders = facts.stages.as_ref().map_or_else(Senders::default, |stages| {
+        Senders::of(&facts.events, stages, facts.now)
+    });
     for cluster in &facts.clusters {
-        of_cluster(cluster, facts, &mut findings);
+        of_cluster(cluster, facts, &senders, &mut findings);
     }
     if facts.clusters.is_empty() {
         findings.push(Finding {
@@ -194,7 +197,7 @@ fn root_key(facts: &Facts, findings: &mut Vec<Finding>) {
     }
 }
 
-fn of_cluster(cluster: &Cluster, facts: &Facts, findings: &mut Vec<Finding>) {
+fn of_cluster(cluster: &Cluster, facts: &Facts, senders: &Senders, findings: &mut Vec<Finding>) {
     if cluster.suspended {
         return;
     }
@@ -264,14 +267,9 @@ fn of_cluster(cluster: &Cluster, facts: &Facts, findings: &mut Vec<Finding>) {
         );
     }
     if let Some(stages) = &facts.stages {
-        // An event says more than what was handed out.
-        let rotated_at = stages.current.created_at;
-        let signs_with_previous = stages.previous.is_some()
-            && seen
-                .previous_root_key
-                .is_some_and(|at| rotated_at.is_none_or(|rotated_at| at >= rotated_at));
-        match Origin::of(cluster, stages) {
-            Origin::Current if signs_with_previous => add(
+        let given = Origin::of(cluster, stages);
+        match Origin::seen(cluster, stages, senders) {
+            Origin::Previous if given == Origin::Current => add(
                 Level::Warning,
                 "was given its new key, and still sends with the old one".into(),
                 format!("{reconnect} hands it out again"),

@@ -255,8 +255,13 @@ fn a_cluster_that_uses_another_root_key_is_found() {
         with("1", true),
         ["warning clusters dev: has a key made from the root key before the current one"]
     );
+    assert!(with("0", false).is_empty(), "it sends with the new one, whoever gave it");
     assert_eq!(
-        with("0", false),
+        found(|facts| {
+            rotated(facts);
+            facts.clusters[0].connected_root_key = Some("0".into());
+            facts.events.clear();
+        }),
         ["problem clusters dev: has a key made from a root key that is no longer accepted"]
     );
     // From before the rotation, when that key was the current one's predecessor's predecessor.

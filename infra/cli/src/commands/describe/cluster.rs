@@ -13,7 +13,7 @@ use super::stands;
 use crate::commands::print::moment;
 use crate::commands::style;
 use crate::object::describe_scope;
-use crate::root_key::{self, Origin};
+use crate::root_key::{self, Origin, Senders};
 use crate::secrets::{SecretStore, Stages};
 use crate::store::Cluster;
 
@@ -45,7 +45,7 @@ pub(super) fn block(
         &format!("its events are dropped; `commitstatus cluster resume {name}` takes them again"),
     );
     block.field("Key generation", cluster.generation);
-    let (text, style) = key(cluster, roots);
+    let (text, style) = key(cluster, roots, events, now);
     block.painted("Root key", text, style);
     block.list("Watches", &cluster.connected_namespaces);
     let rules: Vec<_> = everything.rules_in(name).collect();
@@ -91,13 +91,18 @@ fn last_event(cluster: &str, events: &[EventItem], now: Timestamp) -> String {
     )
 }
 
-fn key(cluster: &Cluster, roots: &Roots) -> (String, Option<anstyle::Style>) {
+fn key(
+    cluster: &Cluster,
+    roots: &Roots,
+    events: &[EventItem],
+    now: Timestamp,
+) -> (String, Option<anstyle::Style>) {
     let stages = match &roots.0 {
         Ok(stages) => stages,
         Err(problem) => return (format!("not known: {problem}"), Some(style::DOUBTFUL)),
     };
     let connect = format!("`commitstatus connect {} | kubectl apply -f -`", cluster.name);
-    match Origin::of(cluster, stages) {
+    match Origin::seen(cluster, stages, &Senders::of(events, stages, now)) {
         Origin::Current => ("current: its key is made from the one in force".into(), None),
         Origin::Previous => (
             format!(

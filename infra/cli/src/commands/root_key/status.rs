@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Origin, StatusArgs};
+use super::{Origin, Senders, StatusArgs};
 use crate::commands::Terminal;
 use crate::commands::print::{self, Output};
 use crate::secrets::Stages;
@@ -11,13 +11,13 @@ use crate::store::Cluster;
 pub(super) fn print(
     args: &StatusArgs,
     name: &str,
-    stages: &Stages,
+    (stages, senders): (&Stages, &Senders),
     clusters: &[Cluster],
     terminal: &mut Terminal<'_>,
 ) -> anyhow::Result<()> {
     let origins = clusters
         .iter()
-        .map(|cluster| (cluster.name.as_str(), Origin::of(cluster, stages)));
+        .map(|cluster| (cluster.name.as_str(), Origin::seen(cluster, stages, senders)));
     if args.output == Output::Name {
         return Ok(print::names(terminal.out, [format!("secret/{name}").as_str()])?);
     }

@@ -128,8 +128,8 @@ async fn whole_way(secrets: impl SecretStore) {
     for command in ["root-key rotate", "root-key retire"] {
         assert_eq!(
             tool.says(command).await.error(),
-            "not connected since the last rotation, and locked out by this: dev; `commitstatus connect NAME | kubectl \
-             apply -f -` gives a cluster its new key, --force locks them out"
+            "not connected since the last rotation, or still sending with the key from before, and locked out by this: \
+             dev; `commitstatus connect NAME | kubectl apply -f -` gives a cluster its new key, --force locks them out"
         );
         assert_eq!(tool.key().await, second);
     }
