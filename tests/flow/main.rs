@@ -19,6 +19,7 @@ mod operations;
 mod order;
 mod outages;
 mod questions;
+mod readme;
 mod rejected;
 mod statuses;
 mod superseded;

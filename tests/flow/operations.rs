@@ -19,7 +19,7 @@ use sha2::Sha256;
 use shared::PostHint;
 use shared::item::{PK, SK};
 
-use super::events::{SHA, WireEvent, build_failed, progressing, succeeded};
+use super::events::{SHA, WireEvent, build_failed, health_check_failed, progressing, succeeded};
 use super::host::Reply;
 use super::world::{Queue, STACK, START, TOKEN, World, function_url_event, rule_yaml};
 
@@ -28,7 +28,9 @@ const FUNCTION_URL: &str = "https://abc.lambda-url.eu-west-1.on.aws/";
 /// What the operator types where a token is asked for.
 const NEW_TOKEN: &str = "canary-token-that-is-new";
 /// What begins so is for another tool.
-const OTHER_TOOLS: [&str; 2] = ["kubectl ", "aws "];
+const OTHER_TOOLS: [&str; 3] = ["kubectl ", "aws ", "jq "];
+/// The commit before [`SHA`].
+const OLD: &str = "a1afe267b54f38b46b487f6e938a6fd508278c07";
 
 /// Seconds after which no function believes what it read of a cluster or a rule before.
 const RULES_BELIEVE: i64 = 6;
@@ -111,27 +113,48 @@ impl Operator {
         }
     }
 
-    /// Runs the next step, which begins so.
+    /// Runs the next step, which begins so and goes well.
     async fn step(&mut self, beginning: &str) -> String {
+        let step = self.next(beginning);
+        self.runs(step).await
+    }
+
+    /// Runs the next step, which begins so, and whose exit code says that something is not as it should be.
+    async fn finds(&mut self, beginning: &str) -> String {
+        let step = self.next(beginning);
+        let (result, said) = self.tries(step).await;
+        assert_eq!(result.unwrap(), 1, "`{step}`: {said}");
+        said
+    }
+
+    fn next(&mut self, beginning: &str) -> &'static str {
         let step = self.steps.pop_front().expect("the section has no more steps");
         let arguments = step.strip_prefix("commitstatus ").unwrap();
         assert!(
             arguments.starts_with(beginning),
             "`{step}` where `{beginning}` is tested"
         );
-        self.runs(step).await
+        step
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.files.path().join(name), text).unwrap();
     }
 
     async fn runs(&mut self, step: &str) -> String {
+        let (result, said) = self.tries(step).await;
+        let code = result.unwrap_or_else(|error| panic!("`{step}`: {error}\n{said}"));
+        assert_eq!(code, 0, "`{step}`: {said}");
+        said
+    }
+
+    /// Runs a command; how it ended, and all it said.
+    async fn tries(&self, step: &str) -> (Result<u8, String>, String) {
         let words = step.split_whitespace().map(|word| {
-            if word.ends_with('/') {
-                Path::new(self.files.path())
-                    .join(word)
-                    .to_str()
-                    .unwrap()
-                    .to_owned()
-            } else {
-                word.to_owned()
+            let path = self.files.path().join(word);
+            match path.exists() {
+                true => path.to_str().unwrap().to_owned(),
+                false => word.to_owned(),
             }
         });
         let cli = Cli::try_parse_from(words).unwrap_or_else(|error| panic!("`{step}`: {error}"));
@@ -158,12 +181,11 @@ impl Operator {
         };
         let result = run(&cli, &stack, self.world.now(), person, pending(), terminal).await;
         let said = String::from_utf8([out, err].concat()).unwrap();
-        let code = result.unwrap_or_else(|error| panic!("`{step}`: {error:#}\n{said}"));
-        assert_eq!(code, 0, "`{step}`: {said}");
-        if !step.starts_with("commitstatus connect ") {
+        let hands_out_keys = step.starts_with("commitstatus connect ") && !step.contains(" --check ");
+        if !hands_out_keys {
             self.holds_no_secret(&said);
         }
-        said
+        (result.map_err(|error| format!("{error:#}")), said)
     }
 
     fn holds_no_secret(&self, said: &str) {
@@ -291,6 +313,7 @@ macro_rules! sections {
 
 sections! {
     a_cluster_that_is_not_heard_is_resumed_and_connected: "Nothing arrives from a cluster", nothing_arrives;
+    a_missing_status_is_explained_and_posted_after_the_rule_is_changed: "A status is missing", missing;
     a_late_status_says_what_it_waits_for: "Statuses are late", late;
     parked_statuses_are_posted_after_the_retry: "Statuses are parked", parked;
     p6_dead_letters_are_sent_again_or_deleted: "Dead letters", dead_letters;
@@ -324,20 +347,48 @@ fn every_link_of_the_contents_leads_to_a_section() {
 }
 
 async fn nothing_arrives(operator: &mut Operator) {
-    let old = operator.connected("prod").await;
+    let manifests = operator.runs("commitstatus connect prod").await;
+    let old = operator.connection(&manifests);
+    let on_old = succeeded().revision(&format!("main@sha1:{OLD}"));
+    assert_eq!(operator.sends(&old, on_old).await, 202);
+    assert_eq!(operator.told(), ["success"]);
+    // Somebody suspends the Alert in the cluster, which reconciles the next commit.
+    operator.world.advance(4 * 60 * 60);
+
+    let said = operator.finds("check").await;
+    assert!(
+        said.contains("problem   clusters   prod: has stopped sending; its last event was 4h ago"),
+        "{said}"
+    );
+    let said = operator.finds(&format!("explain {}", &SHA[..7])).await;
+    assert!(said.starts_with("CLUSTER"), "{said}");
+    assert!(
+        said.contains("no event about 5394cb7 was taken in 30 days"),
+        "{said}"
+    );
+    let last = said.lines().find(|line| line.starts_with("prod ")).unwrap();
+    assert!(last.contains("4h ago") && last.contains(&OLD[..7]), "{said}");
+    let suspended = manifests.replace("  eventSeverity:", "  suspend: true\n  eventSeverity:");
+    assert_ne!(suspended, manifests);
+    operator.write("now.yaml", &suspended);
+    let said = operator.finds("connect prod --check now.yaml").await;
+    assert!(
+        said.contains(
+            "Alert flux-system/commitstatus: spec.suspend: true, so nothing is sent; `flux resume alert"
+        ),
+        "{said}"
+    );
+
+    // It is resumed there, and suspended here.
     operator.runs("commitstatus cluster suspend prod").await;
     assert_eq!(operator.sends(&old, succeeded()).await, 202);
-    assert_eq!(operator.told(), [""; 0], "a suspended cluster is dropped");
+    assert_eq!(operator.told(), ["success"], "a suspended cluster is dropped");
 
-    assert!(
-        operator
-            .step("cluster list")
-            .await
-            .contains("prod  1           true")
-    );
+    let said = operator.step("describe cluster prod").await;
+    assert!(said.contains("Suspended:        true"), "{said}");
     operator.step("cluster resume prod").await;
     assert_eq!(operator.sends(&old, succeeded()).await, 202);
-    assert_eq!(operator.told(), ["success"]);
+    assert_eq!(operator.told(), ["success", "success"]);
 
     let wrong = Connection {
         token: "0".repeat(64),
@@ -346,7 +397,48 @@ async fn nothing_arrives(operator: &mut Operator) {
     assert_eq!(operator.sends(&wrong, build_failed()).await, 401);
     let new = operator.connects("prod").await;
     assert_eq!(operator.sends(&new, build_failed()).await, 202);
-    assert_eq!(operator.told(), ["success", "failure"]);
+    assert_eq!(operator.told(), ["success", "success", "failure"]);
+}
+
+async fn missing(operator: &mut Operator) {
+    let dev = operator.connected("dev").await;
+    let elsewhere = || succeeded().namespace("web");
+    operator.sends(&dev, elsewhere()).await;
+    assert_eq!(operator.told(), [""; 0]);
+
+    let said = operator.finds("explain 5394cb7").await;
+    assert!(said.contains("no-rule: 1 rule is about other objects"), "{said}");
+    let said = operator.finds("explain 5394cb7 --all").await;
+    assert!(said.contains("skipped(namespace)"), "{said}");
+    assert!(
+        said.contains("to have it posted: add an event source with namespace: web"),
+        "{said}"
+    );
+
+    let said = operator.finds("explain 5394cb7 -o json").await;
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    operator.write("event.json", &said["events"][0]["event"].to_string());
+    let rule = rule_yaml("podinfo", "");
+    let changed = rule.replace(
+        "name: '*'}",
+        "name: '*'}, {kind: Kustomization, name: '*', namespace: web}",
+    );
+    assert_ne!(changed, rule);
+    operator.write(
+        "rules/all.yaml",
+        &format!("{}---\n{changed}", operator.world.provider_yaml()),
+    );
+    let said = operator.step("explain -f rules/ --event event.json").await;
+    assert!(said.contains("dev/web/kustomization/podinfo"), "{said}");
+    let said = operator.finds("diff -f rules/").await;
+    assert!(said.lines().any(|line| line == "+    namespace: web"), "{said}");
+    operator.step("apply -f rules/").await;
+
+    operator.sends(&dev, elsewhere()).await;
+    assert_eq!(operator.told(), ["success"]);
+    let said = operator.step("explain 5394cb7").await;
+    assert!(said.contains("matched"), "{said}");
+    assert!(said.contains("stands        success posted 20"), "{said}");
 }
 
 async fn late(operator: &mut Operator) {
@@ -375,6 +467,11 @@ async fn parked(operator: &mut Operator) {
     operator.sends(&dev, build_failed()).await;
 
     assert!(operator.step("get parked").await.contains("forbidden"));
+    let said = operator.step("describe status").await;
+    assert!(
+        said.contains("Resource not accessible") && said.contains("What to do:"),
+        "{said}"
+    );
     // Nothing is changed in the files.
     let said = operator.step("apply").await;
     assert_eq!(said.matches(" unchanged ").count(), 2, "{said}");
@@ -527,7 +624,13 @@ async fn root_key(operator: &mut Operator) {
 
     let said = operator.step("root-key status").await;
     assert!(said.contains("no other is accepted"), "{said}");
-    operator.step("root-key rotate").await;
+    let said = operator.step("rotate").await;
+    for cluster in ["dev", "prod"] {
+        assert!(
+            said.contains(&format!("cluster/{cluster} uses the old root key")),
+            "{said}"
+        );
+    }
     for old in [&old_dev, &old_prod] {
         assert_eq!(operator.sends(old, succeeded()).await, 202);
     }
@@ -539,13 +642,25 @@ async fn root_key(operator: &mut Operator) {
     }
     operator.world.advance(ROOT_KEYS_LAST);
     let new_prod = operator.connects("prod").await;
-    for connection in [&old_dev, &old_prod, &new_dev, &new_prod] {
+    for connection in [&old_dev, &old_prod] {
         assert_eq!(operator.sends(connection, succeeded()).await, 202);
     }
+    assert_eq!(operator.sends(&new_dev, health_check_failed()).await, 202);
+    // What `connect` printed for prod was not applied yet.
+    let (result, _) = operator.tries("commitstatus rotate --finish").await;
+    let refusal = result.unwrap_err();
+    assert!(refusal.contains("locked out by this: prod;"), "{refusal}");
+    let (result, said) = operator.tries("commitstatus check").await;
+    assert_eq!(result.unwrap(), 0, "{said}");
+    assert!(
+        said.contains("prod: was given its new key, and still sends with the old one"),
+        "{said}"
+    );
+    assert_eq!(operator.sends(&new_prod, health_check_failed()).await, 202);
     let said = operator.step("root-key status").await;
     assert_eq!(said.matches(" current").count(), 2, "{said}");
 
-    operator.step("root-key retire").await;
+    operator.step("rotate --finish").await;
     operator.world.advance(ROOT_KEYS_LAST);
     for (connection, answer) in [
         (&old_dev, 401),
@@ -563,11 +678,11 @@ async fn root_key_leaked(operator: &mut Operator) {
     let stolen = operator.connected("dev").await;
     operator.connected("prod").await;
     // The last rotation was not finished.
-    operator.runs("commitstatus root-key rotate").await;
+    operator.runs("commitstatus rotate").await;
     assert_eq!(operator.sends(&stolen, progressing()).await, 202);
 
-    operator.step("root-key rotate --force").await;
-    operator.step("root-key retire --force").await;
+    operator.step("rotate --force").await;
+    operator.step("rotate --finish --force").await;
     operator.world.advance(ROOT_KEYS_LAST);
     assert_eq!(operator.sends(&stolen, succeeded()).await, 401);
     let dev = operator.connects("dev").await;
@@ -614,8 +729,8 @@ async fn lost(operator: &mut Operator) {
     );
     lose(&world, &rules_table(STACK)).await;
 
-    operator.step("root-key rotate --force").await;
-    operator.step("root-key retire --force").await;
+    operator.step("rotate --force").await;
+    operator.step("rotate --finish --force").await;
     operator.step("cluster add dev").await;
     operator.step("cluster add prod").await;
     operator.step("apply -f rules/ --all-clusters").await;

@@ -1,7 +1,7 @@
 //! A batch of the `events` queue.
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
-use futures_util::future::{join, join_all};
+use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use metrics::SharedString;
 use shared::item::{Desired, StatusItem};
@@ -135,23 +135,30 @@ where
         .lookup
         .candidates(&message.cluster, &message.event.involved_object, now)
         .await?;
-    let kept = keep(deps, &message, now);
-    let applied = async {
-        if candidates.is_empty() {
-            log_no_rule(&message);
-        }
-        for candidate in candidates.iter() {
-            apply(deps, &message, candidate, now).await?;
-        }
-        Ok(())
-    };
-    let ((), applied) = join(kept, applied).await;
-    applied
+    if candidates.is_empty() {
+        log_no_rule(&message);
+    }
+    let mut is_change = false;
+    for candidate in candidates.iter() {
+        is_change |= apply(deps, &message, candidate, now).await? == Verdict::Changed;
+    }
+    keep(deps, &message, is_change, now).await;
+    Ok(())
 }
 
-/// Keeps the event for the operator's tool. No status depends on it, so that it holds none up.
-async fn keep<R, S: EventStore, H, C>(deps: &Deps<R, S, H, C>, message: &EventMessage, now: Timestamp) {
-    let Some(item) = deps.events.to_write(message, now) else {
+/// Keeps the event for the operator's tool. No status depends on it. Whatever this function remembers of the one before, a
+/// change is news: another one may have had that.
+async fn keep<R, S: EventStore, H, C>(
+    deps: &Deps<R, S, H, C>,
+    message: &EventMessage,
+    is_change: bool,
+    now: Timestamp,
+) {
+    let item = match is_change {
+        true => Some(LastEvents::item(message)),
+        false => deps.events.to_write(message, now),
+    };
+    let Some(item) = item else {
         return;
     };
     match deps.statuses.keep(&item).await {
@@ -170,7 +177,7 @@ async fn apply<R, S, H, C>(
     message: &EventMessage,
     candidate: &Candidate,
     now: Timestamp,
-) -> Result<(), Unavailable>
+) -> Result<Verdict, Unavailable>
 where
     R: RuleStore,
     S: StatusStore,
@@ -186,21 +193,18 @@ where
                 error = %unreadable,
                 "stored rule or its Provider cannot be used: apply it again"
             );
-            log(
-                message,
-                Some(reference),
-                None,
-                Verdict::Skipped(SkipReason::InvalidRule),
-            );
-            return Ok(());
+            let verdict = Verdict::Skipped(SkipReason::InvalidRule);
+            log(message, Some(reference), None, verdict);
+            return Ok(verdict);
         }
     };
     let compiled = subject.rule;
     let wanted = match evaluate(compiled, &message.event) {
         Ok(wanted) => wanted,
         Err(reason) => {
-            log(message, Some(reference), None, Verdict::Skipped(reason));
-            return Ok(());
+            let verdict = Verdict::Skipped(reason);
+            log(message, Some(reference), None, verdict);
+            return Ok(verdict);
         }
     };
     let Draft {
@@ -241,7 +245,7 @@ where
     if written.hint == Hint::Send {
         hint(deps, &draft.key, written.rev, written.claims).await;
     }
-    Ok(())
+    Ok(written.verdict)
 }
 
 /// Whether a rule leaves pending statuses, and wants them closed.
@@ -703,10 +707,18 @@ mod tests {
         let podinfo = format!("object#dev/Kustomization/apps/podinfo event@{SHA}");
         let batch = [record("1", "g", "podinfo"), record("2", "g", "podinfo")];
 
-        let world = World::new();
+        let world = World {
+            idle: true,
+            ..World::new()
+        };
         assert!(world.handle(&batch, 60).await.is_empty());
         // Twice the same: once.
         assert_eq!(kept(&world), std::slice::from_ref(&podinfo));
+
+        // Another function may have had what came between.
+        let changing = World::new();
+        assert!(changing.handle(&batch, 60).await.is_empty());
+        assert_eq!(kept(&changing), [podinfo.clone(), podinfo.clone()]);
 
         let without_rules = World {
             rules: vec![],

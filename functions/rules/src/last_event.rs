@@ -1,7 +1,7 @@
 //! The last event of each object and commit, kept for the operator's tool. Pure but for a memory of what was kept.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::{Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
@@ -30,18 +30,24 @@ const MAX_METADATA_CHARS: usize = 256;
 /// What was written, while the function is warm.
 #[derive(Debug, Default)]
 pub struct LastEvents {
-    written: Mutex<HashMap<u64, Timestamp>>,
+    /// By object and commit: what was said, and when.
+    written: Mutex<HashMap<u64, (u64, Timestamp)>>,
 }
 
 impl LastEvents {
     /// The item to write for an event, if it says something else than the one before it, or long after it.
     pub fn to_write(&self, message: &EventMessage, now: Timestamp) -> Option<EventItem> {
-        let item = item(message);
+        let item = Self::item(message);
         let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         let is_fresh = written
-            .get(&said(&item))
-            .is_some_and(|at| now.duration_since(*at).abs() < REFRESH);
+            .get(&key(&item))
+            .is_some_and(|(last, at)| *last == said(&item) && now.duration_since(*at).abs() < REFRESH);
         (!is_fresh).then_some(item)
+    }
+
+    /// The item for an event.
+    pub fn item(message: &EventMessage) -> EventItem {
+        item(message)
     }
 
     /// Remembers that it was written.
@@ -50,16 +56,28 @@ impl LastEvents {
         if written.len() >= REMEMBERED {
             written.clear();
         }
-        written.insert(said(item), now);
+        written.insert(key(item), (said(item), now));
     }
+}
+
+fn key(item: &EventItem) -> u64 {
+    hash((&item.pk, &item.sk))
 }
 
 /// What makes an event another one for people. Two that are taken for one cost nothing but a later write.
 fn said(item: &EventItem) -> u64 {
-    let mut hasher = DefaultHasher::new();
     let event = &item.event;
-    (&item.pk, &item.sk, &event.reason, event.severity).hash(&mut hasher);
-    (item.generation, item.previous_root_key).hash(&mut hasher);
+    hash((
+        &event.reason,
+        event.severity,
+        item.generation,
+        item.previous_root_key,
+    ))
+}
+
+fn hash(value: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
     hasher.finish()
 }
 
@@ -176,6 +194,18 @@ mod tests {
         ];
         for (index, change) in changes.into_iter().enumerate() {
             assert!(events.to_write(&with(change), at(1)).is_some(), "{index}");
+        }
+    }
+
+    #[test]
+    fn what_was_said_before_the_last_is_said_again() {
+        let events = LastEvents::default();
+        let now = message().received_at;
+        let failed = with(|message| message.event.reason = "HealthCheckFailed".into());
+        for message in [&message(), &failed, &message(), &failed] {
+            let item = events.to_write(message, now).unwrap();
+            events.wrote(&item, now);
+            assert_eq!(events.to_write(message, now), None);
         }
     }
 

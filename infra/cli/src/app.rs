@@ -232,6 +232,16 @@ pub struct Person<'a> {
     pub editor: Editor<'a>,
 }
 
+impl Command {
+    /// Whether it writes nothing but what it prints, and its exit code says no more than that it did.
+    pub const fn only_prints(&self) -> bool {
+        matches!(
+            self,
+            Self::Get(_) | Self::Describe(_) | Self::Schema(_) | Self::Completions(_) | Self::Man(_)
+        )
+    }
+}
+
 impl Cli {
     /// What the process exits with when the command fails.
     pub const fn failure_code(&self) -> u8 {

@@ -3,12 +3,13 @@
 
 mod condition;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hosts::{CommitStatus, HostRequest};
 use rules::draft::{Draft, LeftOut, Subject, draft};
 use rules::evaluate::{CompiledRule, Wanted, evaluate};
 use rules::lookup::{Candidate, CompiledProvider, FoundProvider};
+use rules::ports::Unreadable;
 use rules::verdict::SkipReason;
 use serde::Serialize;
 use serde_json::Value;
@@ -135,79 +136,108 @@ impl Explanation {
     }
 }
 
-/// Asks every rule that is effective in the event's cluster, the cluster's own first.
-pub fn explain(applied: &Applied, message: &EventMessage) -> Vec<Explanation> {
-    let own_scope = Scope::Cluster(message.cluster.clone());
-    let of = |scope: &Scope| {
-        let scope = scope.clone();
-        applied.rules.iter().filter(move |(of, _)| *of == scope)
-    };
-    let own: BTreeSet<ObjectName> = of(&own_scope)
-        .map(|(_, rule)| rule.metadata.object_name())
-        .collect();
-    let mut explanations = Vec::new();
-    for (scope, rule) in of(&own_scope).chain(of(&Scope::AllClusters)) {
-        let name = rule.metadata.object_name();
-        let reference = Reference {
-            scope: scope.clone(),
-            name: name.clone(),
-        };
-        let outcome = if *scope == Scope::AllClusters && own.contains(&name) {
-            Outcome::Hidden {
-                by: Reference {
-                    scope: own_scope.clone(),
-                    name,
-                },
-            }
-        } else {
-            ask(applied, message, &reference, rule)
-        };
-        explanations.push(Explanation {
-            rule: reference,
-            outcome,
+/// What is applied, with every expression compiled once: of a commit there are as many events as a fleet has objects.
+pub struct Rules {
+    /// By scope, as they were given.
+    rules: BTreeMap<Scope, Vec<Rule>>,
+    providers: BTreeMap<(Scope, ObjectName), Result<CompiledProvider, Unreadable>>,
+}
+
+struct Rule {
+    name: ObjectName,
+    compiled: Result<CompiledRule, String>,
+    rule: CommitStatusRule,
+}
+
+impl Rules {
+    /// Compiles what is applied.
+    pub fn new(applied: Applied) -> Self {
+        let mut rules: BTreeMap<Scope, Vec<Rule>> = BTreeMap::new();
+        for (scope, rule) in applied.rules {
+            rules.entry(scope).or_default().push(Rule {
+                name: rule.metadata.object_name(),
+                compiled: CompiledRule::compile(rule.clone()).map_err(|error| error.to_string()),
+                rule,
+            });
+        }
+        let providers = applied.providers.into_iter().map(|(scope, provider)| {
+            let key = (scope, provider.metadata.object_name());
+            (key, CompiledProvider::compile(provider))
         });
+        Self {
+            rules,
+            providers: providers.collect(),
+        }
     }
-    explanations
-}
 
-fn ask(applied: &Applied, message: &EventMessage, reference: &Reference, rule: &CommitStatusRule) -> Outcome {
-    let invalid = |error: String| Outcome::Invalid {
-        error: error.replace(char::is_control, " "),
-    };
-    let compiled = match CompiledRule::compile(rule.clone()) {
-        Ok(compiled) => compiled,
-        Err(error) => return invalid(error.to_string()),
-    };
-    let candidate = Candidate {
-        reference: reference.clone(),
-        rule: Ok(compiled),
-        provider: provider(applied, &message.cluster, rule),
-    };
-    let subject = match Subject::of(&candidate) {
-        Ok(subject) => subject,
-        Err(unreadable) => return invalid(unreadable.to_string()),
-    };
-    match evaluate(subject.rule, &message.event) {
-        Ok(wanted) => Outcome::Matched(Box::new(matched(message, reference, &subject, &wanted))),
-        Err(reason) => Outcome::Skipped(Condition::of(reason, rule, &message.event)),
+    /// Asks every rule that is effective in the event's cluster, the cluster's own first.
+    pub fn explain(&self, message: &EventMessage) -> Vec<Explanation> {
+        let own_scope = Scope::Cluster(message.cluster.clone());
+        let of = |scope: &Scope| self.rules.get(scope).map(Vec::as_slice).unwrap_or_default();
+        let own: BTreeSet<&ObjectName> = of(&own_scope).iter().map(|rule| &rule.name).collect();
+        let all = Scope::AllClusters;
+        let of_all = of(&all).iter().map(|rule| (&all, rule));
+        let rules = of(&own_scope).iter().map(|rule| (&own_scope, rule)).chain(of_all);
+        let explanations = rules.map(|(scope, rule)| {
+            let reference = |scope: &Scope| Reference {
+                scope: scope.clone(),
+                name: rule.name.clone(),
+            };
+            let outcome = match *scope == all && own.contains(&rule.name) {
+                true => Outcome::Hidden {
+                    by: reference(&own_scope),
+                },
+                false => self.ask(message, &reference(scope), rule),
+            };
+            Explanation {
+                rule: reference(scope),
+                outcome,
+            }
+        });
+        explanations.collect()
     }
-}
 
-/// The cluster's own before the one for all clusters.
-fn provider(applied: &Applied, cluster: &str, rule: &CommitStatusRule) -> Option<FoundProvider> {
-    let name = ObjectName::new(&rule.metadata.namespace, &rule.spec.provider_ref.name);
-    [Scope::Cluster(cluster.to_owned()), Scope::AllClusters]
-        .into_iter()
-        .find_map(|scope| {
-            let found = applied
-                .providers
-                .iter()
-                .find(|(of, provider)| *of == scope && provider.metadata.object_name() == name);
-            found.map(|(_, provider)| FoundProvider {
-                scope,
-                provider: CompiledProvider::compile(provider.clone()),
+    fn ask(&self, message: &EventMessage, reference: &Reference, rule: &Rule) -> Outcome {
+        let invalid = |error: String| Outcome::Invalid {
+            error: error.replace(char::is_control, " "),
+        };
+        let compiled = match &rule.compiled {
+            Ok(compiled) => compiled,
+            Err(error) => return invalid(error.clone()),
+        };
+        let skipped = |reason| Condition::of(reason, &rule.rule, &message.event);
+        let wanted = evaluate(compiled, &message.event).map_err(skipped);
+        if let Err(condition) = &wanted
+            && condition.is_about_others()
+        {
+            // Most of them, and `rules` never gets to see these.
+            return Outcome::Skipped(condition.clone());
+        }
+        let candidate = Candidate {
+            reference: reference.clone(),
+            rule: Ok(compiled.clone()),
+            provider: self.provider(&message.cluster, &rule.rule),
+        };
+        let subject = match Subject::of(&candidate) {
+            Ok(subject) => subject,
+            Err(unreadable) => return invalid(unreadable.to_string()),
+        };
+        match wanted {
+            Ok(wanted) => Outcome::Matched(Box::new(matched(message, reference, &subject, &wanted))),
+            Err(condition) => Outcome::Skipped(condition),
+        }
+    }
+
+    /// The cluster's own before the one for all clusters.
+    fn provider(&self, cluster: &str, rule: &CommitStatusRule) -> Option<FoundProvider> {
+        let name = ObjectName::new(&rule.metadata.namespace, &rule.spec.provider_ref.name);
+        [Scope::Cluster(cluster.to_owned()), Scope::AllClusters]
+            .into_iter()
+            .find_map(|scope| {
+                let provider = self.providers.get(&(scope.clone(), name.clone()))?.clone();
+                Some(FoundProvider { scope, provider })
             })
-        })
+    }
 }
 
 fn matched(message: &EventMessage, reference: &Reference, subject: &Subject<'_>, wanted: &Wanted) -> Match {

@@ -32,10 +32,11 @@ async fn main() -> ExitCode {
             .exit();
     }
     let failure = cli.failure_code();
+    let only_prints = cli.command.only_prints();
     match run(cli).await {
         Ok(code) => code.into(),
         // `commitstatus … | head` has seen enough.
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if only_prints && is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             report(&error);
             failure.into()

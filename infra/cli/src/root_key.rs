@@ -62,13 +62,24 @@ pub struct Senders {
 impl Senders {
     /// An event that is kept is written again after six hours at the latest: what is older tells of an object that is gone.
     const STILL_THERE: SignedDuration = SignedDuration::from_hours(7);
+    /// By then every function has read the root keys again; a minute is for clocks that differ.
+    const SETTLED: SignedDuration = SignedDuration::from_secs(intake::root_key_cache::MAX_AGE.as_secs() + 60);
 
-    /// What kept events tell. Each object counts with its newest.
+    /// What kept events tell. Each object counts with its newest. For some minutes after a rotation a warm function still
+    /// takes the root key before for the one in force: what it says then is believed only where it says otherwise.
     pub fn of(events: &[EventItem], stages: &Stages, now: Timestamp) -> Self {
-        let rotated_at = stages.current.created_at.unwrap_or(Timestamp::MIN).as_millisecond();
+        let rotated_at = stages
+            .current
+            .created_at
+            .unwrap_or(Timestamp::MIN)
+            .as_millisecond();
         let still_there = now.as_millisecond() - Self::STILL_THERE.as_secs() * 1000;
         let mut newest: BTreeMap<&str, &EventItem> = BTreeMap::new();
-        let is_recent = |event: &&EventItem| event.received_at >= rotated_at.max(still_there);
+        let is_certain = rotated_at.saturating_add(Self::SETTLED.as_secs() * 1000);
+        let is_recent = |event: &&EventItem| {
+            event.received_at >= rotated_at.max(still_there)
+                && (event.previous_root_key || event.received_at >= is_certain)
+        };
         for event in events.iter().filter(is_recent) {
             let kept = newest.entry(&event.pk).or_insert(event);
             if kept.received_at < event.received_at {
@@ -103,7 +114,10 @@ impl Senders {
 impl Origin {
     /// Of a cluster: what it was seen to send with says more than what was handed out.
     pub fn seen(cluster: &Cluster, stages: &Stages, senders: &Senders) -> Self {
-        match senders.with_previous(&cluster.name).filter(|_| stages.previous.is_some()) {
+        match senders
+            .with_previous(&cluster.name)
+            .filter(|_| stages.previous.is_some())
+        {
             Some(true) => Self::Previous,
             Some(false) => Self::Current,
             None => Self::of(cluster, stages),
@@ -295,7 +309,7 @@ mod tests {
             }))
             .unwrap()
         };
-        let cases: [(&str, Vec<EventItem>, Option<bool>); 6] = [
+        let cases: [(&str, Vec<EventItem>, Option<bool>); 8] = [
             ("nothing was seen", vec![], None),
             ("only before the rotation", vec![event("a", 121, true)], None),
             ("only the old key", vec![event("a", 100, true)], Some(true)),
@@ -309,7 +323,21 @@ mod tests {
                 vec![event("a", 100, true), event("a", 5, false), event("b", 6, true)],
                 Some(true),
             ),
-            ("order does not matter", vec![event("a", 5, false), event("a", 100, true)], Some(false)),
+            (
+                "order does not matter",
+                vec![event("a", 5, false), event("a", 100, true)],
+                Some(false),
+            ),
+            (
+                "a warm function has not noticed yet",
+                vec![event("a", 118, false)],
+                None,
+            ),
+            (
+                "one has, and another has not",
+                vec![event("a", 119, true), event("a", 118, false)],
+                Some(true),
+            ),
         ];
         for (case, events, expected) in cases {
             let senders = Senders::of(&events, &stages, now);
@@ -328,7 +356,11 @@ mod tests {
                 assert_eq!(!locked_out.is_empty(), origin == Origin::Previous, "{case}");
             }
         }
-        let gone = Senders::of(&[event("a", 100, true)], &stages, now + SignedDuration::from_hours(6));
+        let gone = Senders::of(
+            &[event("a", 100, true)],
+            &stages,
+            now + SignedDuration::from_hours(6),
+        );
         assert_eq!(gone.with_previous("dev"), None, "it would have been kept again");
     }
 }

@@ -111,6 +111,12 @@ pub enum StoreError {
     /// No such cluster, or only its tombstone.
     #[error("cluster \"{0}\" not found; `commitstatus cluster add {0}` registers it")]
     ClusterNotFound(String),
+    /// Its key was revoked, or it was removed, between our reading and writing.
+    #[error(
+        "the key of cluster \"{0}\" was revoked meanwhile, so what was printed is worth nothing; run `commitstatus connect {0}` \
+         again"
+    )]
+    KeyRevoked(String),
     /// There is one already.
     #[error("cluster \"{0}\" is registered already; `commitstatus connect {0}` prints what it needs")]
     ClusterExists(String),

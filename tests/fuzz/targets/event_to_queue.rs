@@ -29,6 +29,7 @@ fuzz_target!(|body: &[u8]| {
         id: event_id("dev", 1, body),
         cluster: "dev".into(),
         generation: 1,
+        previous_root_key: false,
         received_at: Timestamp::UNIX_EPOCH,
         event,
     };

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
@@ -122,7 +124,6 @@ impl StatusesTable {
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
             .await;
-        use aws_sdk_dynamodb::operation::put_item::PutItemError;
         match result {
             Ok(_) => Ok(Outcome::Done(attributes)),
             Err(error) => match error.into_service_error() {
@@ -260,11 +261,19 @@ impl EventStore for StatusesTable {
     async fn keep(&self, event: &EventItem) -> Result<(), Unavailable> {
         let item: Item =
             serde_dynamo::to_item(event).map_err(Unavailable::to("write an event as an item"))?;
+        // One that was sent again from the dead letters is not the last.
+        let condition = "attribute_not_exists(#pk) OR #received_at <= :received_at";
         let put = self.client.put_item().table_name(&self.table);
-        let written = put.set_item(Some(item)).send().await;
-        written
-            .map(drop)
-            .map_err(|error| Unavailable::to("keep the last event")(error.into_service_error()))
+        let put = put
+            .set_item(Some(item))
+            .condition_expression(condition)
+            .expression_attribute_names("#pk", PK)
+            .expression_attribute_names("#received_at", "received_at")
+            .expression_attribute_values(":received_at", number(event.received_at));
+        match put.send().await.map_err(SdkError::into_service_error) {
+            Ok(_) | Err(PutItemError::ConditionalCheckFailedException(_)) => Ok(()),
+            Err(error) => Err(Unavailable::to("keep the last event")(error)),
+        }
     }
 }
 

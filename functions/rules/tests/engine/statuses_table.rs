@@ -7,11 +7,11 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use proptest::prelude::*;
 use rules::adapters::StatusesTable;
 use rules::decide::{Hint, Incoming};
-use rules::ports::Written;
+use rules::ports::{EventStore as _, Written};
 use rules::verdict::{SkipReason, Verdict};
 use serde_json::json;
 use shared::State;
-use shared::item::{FailedExpression, Posted, StatusItem, due_shard, parked_shard};
+use shared::item::{EventItem, FailedExpression, Posted, StatusItem, due_shard, parked_shard};
 use shared::message::StatusKey;
 
 use crate::world::{
@@ -49,6 +49,36 @@ async fn applied(
 
 const SEND: Hint = Hint::Send;
 const NO_HINT: Hint = Hint::None;
+
+#[tokio::test]
+async fn the_last_event_is_the_one_that_was_received_last() {
+    let world = World::new().await;
+    let kept = |received_at: i64, reason: &str| -> EventItem {
+        serde_json::from_value(json!({
+            "pk": "object#dev/Kustomization/apps/podinfo", "sk": "event@-", "cluster": "dev", "generation": 1,
+            "event_id": "00", "received_at": received_at, "expires_at": 0,
+            "event": {
+                "involvedObject": {"kind": "Kustomization", "namespace": "apps", "name": "podinfo"},
+                "severity": "info", "timestamp": "2026-08-07T13:13:02Z", "reason": reason,
+            },
+        }))
+        .unwrap()
+    };
+    let key = StatusKey {
+        pk: "object#dev/Kustomization/apps/podinfo".into(),
+        sk: "event@-".into(),
+    };
+    for (event, expected) in [
+        (kept(2, "second"), "second"),
+        (kept(1, "first, from the dead letters"), "second"),
+        (kept(2, "another of that moment"), "another of that moment"),
+        (kept(3, "third"), "third"),
+    ] {
+        table(&world).keep(&event).await.unwrap();
+        let item: EventItem = serde_dynamo::from_item(world.raw(&key).await.unwrap()).unwrap();
+        assert_eq!(item.event.reason, expected);
+    }
+}
 
 #[tokio::test]
 async fn a_change_says_anew_which_expression_failed() {

@@ -1,21 +1,26 @@
 //! `check`: is everything well?
 
+mod ask;
 mod facts;
 mod findings;
 
+use std::collections::BTreeSet;
+
+use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
-use shared::item::EVENT_LIFETIME_SECONDS;
+use shared::item::{CredentialItem, EVENT_LIFETIME_SECONDS};
+use shared::{Provider, Scope};
 
-use self::facts::{Facts, Queues as QueueFacts};
+use self::ask::{Asked, Plan};
+use self::facts::{Facts, Queues as QueueFacts, Unread};
 use self::findings::{Area, Finding, Level};
 use super::print::{self, Output};
 use super::{Terminal, style};
 use crate::app::Stack;
 use crate::object::{Kind, Object};
-use crate::probe::{Probed, Prober};
+use crate::probe::{Prober, secret_names};
 use crate::queues::{Queue, Queues};
 use crate::root_key::{self, RootKeyError};
 use crate::secrets::SecretStore;
@@ -24,8 +29,6 @@ use crate::secrets::SecretStore;
 const WELL: u8 = 0;
 /// Exit code if there is a problem.
 const NOT_WELL: u8 = 1;
-/// Hosts that are asked at the same time.
-const AT_ONCE: usize = 8;
 /// Lines of one area; it has to fit on a screen.
 const SHOWN: usize = 6;
 
@@ -35,10 +38,10 @@ pub struct CheckArgs {
     /// Do not ask the Git hosts whether the credentials may post
     #[arg(long)]
     pub no_hosts: bool,
-    /// A cluster that sent nothing for so long has stopped: 90m, 6h, 2d
+    /// A cluster that sent nothing for so long has stopped: 90m, 6h, 2d; one whose events no rule takes is given 7 hours
     #[arg(long, value_name = "DURATION", default_value = "3h", value_parser = duration)]
     pub silent_after: SignedDuration,
-    /// Show every finding, and not the first of each area only
+    /// Show every finding, not the first of each area only, and ask about more than 50 repositories with a credential
     #[arg(long)]
     pub all: bool,
     /// How to print it
@@ -123,7 +126,7 @@ async fn gather<S: SecretStore>(
         asks_hosts,
         function_url: _,
     } = *stack;
-    let bar = terminal.progress(5, "looking");
+    let bar = terminal.progress(3, "looking");
     let clusters = store.clusters().await?;
     bar.inc(1);
     let (mut rules, mut providers) = (Vec::new(), Vec::new());
@@ -136,31 +139,31 @@ async fn gather<S: SecretStore>(
         }
         bar.inc(1);
     }
-    let statuses = store.scan_statuses(None, None, |_| {}).await?;
-    bar.inc(1);
+    bar.finish_and_clear();
     let since = now
         .checked_sub(SignedDuration::from_secs(EVENT_LIFETIME_SECONDS))
         .unwrap_or(Timestamp::MIN);
-    let events = store.events_since(since).await?;
-    bar.finish_and_clear();
+    let (statuses, events) = store.statuses_and_events(None, since, pages(terminal)).await?;
 
+    // Who operates a stack need not be allowed to look at its secrets; the rest is told all the same.
     let stages = match root_key::stages(secrets, name).await {
-        Ok(stages) => Some(stages),
-        Err(RootKeyError::Missing(_)) => None,
-        Err(error) => return Err(error.into()),
+        Ok(stages) => Ok(Some(stages)),
+        Err(RootKeyError::Missing(_)) => Ok(None),
+        Err(error) => Err(Unread::of(&error)),
     };
-    let mut holds = Vec::new();
-    for (scope, provider) in &providers {
-        let credential =
-            crate::probe::secret_names(scope, &provider.metadata.namespace, &provider.spec).credential;
-        if holds.iter().all(|(held, _)| *held != credential)
-            && let Some(item) = store.credential(&credential).await?
-        {
-            holds.push((credential, item));
+    let credentials: BTreeSet<String> = providers
+        .iter()
+        .map(|(scope, provider)| secret_names(scope, &provider.metadata.namespace, &provider.spec).credential)
+        .collect();
+    let holds = store
+        .credentials(&credentials.iter().map(String::as_str).collect())
+        .await?;
+    let asked = match asks_hosts && !args.no_hosts {
+        true => {
+            let is_held = |credential: &str| holds.get(credential).is_some_and(|item| is_held(item, now));
+            let plan = Plan::of(&providers, is_held, args.all);
+            ask(plan, &providers, secrets, name, now, terminal).await?
         }
-    }
-    let probes = match asks_hosts && !args.no_hosts {
-        true => probe(&providers, secrets, name, now, terminal).await?,
         false => Vec::new(),
     };
     Ok(Facts {
@@ -173,33 +176,46 @@ async fn gather<S: SecretStore>(
         events,
         stages,
         holds,
-        probes,
+        asked,
         queues: count(queues).await,
     })
 }
 
-async fn probe<S: SecretStore>(
-    providers: &[(shared::Scope, shared::Provider)],
+/// A bar over the items of a table. A small one is one page, and read before anybody has seen a bar.
+pub(super) fn pages(terminal: &Terminal<'_>) -> impl FnMut(u64) {
+    let (mut read, mut bar) = (0, None);
+    move |items| {
+        if read > 0 {
+            let bar = bar.get_or_insert_with(|| terminal.progress(read, "reading statuses"));
+            bar.set_length(read + items);
+            bar.set_position(read + items);
+        }
+        read += items;
+    }
+}
+
+/// Whether nothing is posted with it now.
+fn is_held(credential: &CredentialItem, now: Timestamp) -> bool {
+    credential
+        .hold_until
+        .is_some_and(|until| until > now.as_millisecond())
+}
+
+async fn ask<S: SecretStore>(
+    plan: Plan,
+    providers: &[(Scope, Provider)],
     secrets: &S,
     stack: &str,
     now: Timestamp,
     terminal: &Terminal<'_>,
-) -> anyhow::Result<Vec<(usize, Probed)>> {
+) -> anyhow::Result<Vec<Asked>> {
     let prober = &Prober::new(secrets, stack)?;
-    let asked: Vec<_> = providers
-        .iter()
-        .enumerate()
-        .filter(|(_, (_, provider))| !provider.spec.suspend)
-        .collect();
-    let bar = &terminal.progress(u64::try_from(asked.len()).unwrap_or_default(), "asking Git hosts");
-    let probes = stream::iter(asked).map(|(index, (scope, provider))| async move {
-        let probed = prober.probe(scope, provider, now).await;
-        bar.inc(1);
-        probed.map(|probed| (index, probed))
-    });
-    let mut probes: Vec<_> = probes.buffer_unordered(AT_ONCE).try_collect().await?;
-    probes.sort_by_key(|(index, _)| *index);
-    Ok(probes)
+    let bar = terminal.progress(u64::try_from(plan.len()).unwrap_or_default(), "asking Git hosts");
+    let probe = |index: usize| async move {
+        let (scope, provider) = providers.get(index).context("a question without a Provider")?;
+        prober.probe(scope, provider, now).await
+    };
+    Ok(plan.ask(probe, || bar.inc(1)).await)
 }
 
 /// Whatever keeps a queue from being counted is a finding, and the rest is told all the same.
@@ -228,9 +244,8 @@ fn text(findings: &[Finding], facts: &Facts, all: bool, terminal: &mut Terminal<
     let mut counts = (0_usize, 0_usize);
     for area in Area::ALL {
         let of_area: Vec<&Finding> = findings.iter().filter(|finding| finding.area == area).collect();
-        if of_area.is_empty() {
+        if of_area.iter().all(|finding| finding.level == Level::Ok) {
             line(Level::Ok, area, &area.well(facts), terminal)?;
-            continue;
         }
         for (index, finding) in of_area.iter().enumerate() {
             match finding.level {

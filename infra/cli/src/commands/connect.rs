@@ -203,7 +203,7 @@ impl Manifests<'_> {
         let version = &self.root_key.version;
         Ok(self
             .store
-            .remember_connected(&cluster.name, &namespaces, version)
+            .remember_connected(cluster, &namespaces, version)
             .await?)
     }
 }

@@ -19,7 +19,7 @@ use crate::yaml::{identify, read_sources};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum KindArg {
     /// A rule
-    #[value(alias = "commitstatuses")]
+    #[value(alias = "commitstatuses", alias = "cs")]
     Commitstatus,
     /// A Provider
     #[value(alias = "providers")]

@@ -7,6 +7,7 @@ mod rule;
 mod stack;
 mod status;
 
+use std::collections::BTreeSet;
 use std::io;
 
 use anyhow::bail;
@@ -17,6 +18,7 @@ use shared::item::{EVENT_LIFETIME_SECONDS, StatusItem};
 use self::block::Block;
 use self::stack::Everything;
 use super::Terminal;
+use super::check::pages;
 use super::cluster::cluster_name;
 use super::get::objects::Wanted;
 use super::print::short;
@@ -207,18 +209,16 @@ async fn clusters<S: SecretStore>(
         terminal.hint("no clusters; `commitstatus cluster add NAME` registers one")?;
         return Ok(Vec::new());
     }
-    let filter = FilterArgs {
-        cluster: match found.as_slice() {
-            [only] => Some(only.name.clone()),
-            _ => None,
-        },
-        ..FilterArgs::default()
+    let only = match found.as_slice() {
+        [only] => Some(only.name.as_str()),
+        _ => None,
     };
-    let statuses = statuses::scan(&filter, store, terminal).await?;
     let events_since = now
         .checked_sub(SignedDuration::from_secs(EVENT_LIFETIME_SECONDS))
         .unwrap_or(Timestamp::MIN);
-    let events = store.events_since(events_since).await?;
+    let (statuses, events) = store
+        .statuses_and_events(only, events_since, pages(terminal))
+        .await?;
     let roots = cluster::Roots::read(secrets, stack).await;
     let blocks = found
         .into_iter()
@@ -248,13 +248,13 @@ async fn of_commit(
             commit.digits
         );
     }
+    let named: BTreeSet<&str> = found.iter().map(|status| status.credential.as_str()).collect();
+    let credentials = store
+        .credentials(&named.into_iter().filter(|name| !name.is_empty()).collect())
+        .await?;
     let mut blocks = Vec::with_capacity(found.len());
     for status in &found {
-        let credential = match status.credential.as_str() {
-            "" => None,
-            credential => store.credential(credential).await?,
-        };
-        blocks.push(status::block(status, credential.as_ref(), now));
+        blocks.push(status::block(status, credentials.get(&status.credential), now));
     }
     Ok(blocks)
 }

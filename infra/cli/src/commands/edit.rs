@@ -143,11 +143,10 @@ pub async fn run(
     let written = match store.commit(prepared, &mut || ()).await {
         Ok(written) => written,
         Err(error) => {
-            let what = match error {
-                StoreError::Conflict { .. } => "nothing was changed",
-                _ => "not all of the edit was written",
+            let kept = match error {
+                StoreError::Conflict { .. } => draft.keep_beside(&scope, "nothing was changed"),
+                _ => draft.keep(&scope, "not all of the edit was written"),
             };
-            let kept = draft.keep(&scope, what);
             return Err(anyhow!(error).context(kept.to_string()));
         }
     };
@@ -205,11 +204,28 @@ impl Draft {
 
     /// Nobody writes the same twice.
     fn keep(self, scope: &Scope, what: &str) -> anyhow::Error {
+        let next = format!(
+            "correct it there, and `commitstatus apply -f FILE {}` applies it",
+            flag(scope)
+        );
+        self.keep_for(what, &next)
+    }
+
+    /// Applied as it is, it would undo what the other one did.
+    fn keep_beside(self, scope: &Scope, what: &str) -> anyhow::Error {
+        let next = format!(
+            "`commitstatus diff -f FILE {}` shows what differs; edit it again, or take over there what the other one did",
+            flag(scope)
+        );
+        self.keep_for(what, &next)
+    }
+
+    fn keep_for(self, what: &str, next: &str) -> anyhow::Error {
         let shown = self.shown();
         match self.path.keep() {
             Ok(_) => anyhow!(
-                "{what}; your text is kept in {shown}: correct it there, and `commitstatus apply -f {shown} {}` applies it",
-                flag(scope)
+                "{what}; your text is kept in {shown}: {}",
+                next.replace("FILE", &shown)
             ),
             Err(error) => anyhow!(error).context(format!(
                 "{what}, and your text cannot be kept in {shown}; edit it again"

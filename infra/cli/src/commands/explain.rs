@@ -16,9 +16,10 @@ use shared::message::StatusKey;
 
 use super::print::{self, Cell, Output, Table, since};
 use super::scope::dns_label;
+use super::statuses::Stand;
 use super::statuses::filter::{CommitArg, ObjectFilter};
 use super::{FileArgs, Terminal, validate};
-use crate::explain::{Applied, Explanation, dropped, explain};
+use crate::explain::{Applied, Explanation, Rules, dropped};
 use crate::object::{Kind, Object};
 use crate::store::{Cluster, Store};
 
@@ -26,6 +27,8 @@ use crate::store::{Cluster, Store};
 const POSTED: u8 = 0;
 /// Exit code if nothing is.
 const NOT_POSTED: u8 = 1;
+/// Events that are shown to people; more are no answer.
+const SHOWN: usize = 30;
 /// What stands for the cluster where none was said.
 const ANY_CLUSTER: &str = "<cluster>";
 
@@ -60,7 +63,7 @@ pub struct ExplainArgs {
     /// With a COMMIT, only events about this object: NAME, NAMESPACE/NAME, KIND/NAME or KIND/NAMESPACE/NAME
     #[arg(long, value_name = "OBJECT", conflicts_with = "event")]
     pub object: Option<ObjectFilter>,
-    /// Also name each rule that is about other objects
+    /// Also name each rule that is about other objects, and show every event
     #[arg(long)]
     pub all: bool,
     /// How to print it
@@ -99,8 +102,17 @@ struct Explained {
 }
 
 impl Explained {
+    /// Whether something of it is posted, or would be: where there is a status it says so.
     fn is_posted(&self) -> bool {
-        self.dropped.is_none() && self.explanations.iter().any(|one| one.posted().is_some())
+        self.dropped.is_none()
+            && self.explanations.iter().any(|one| match one.asks_for() {
+                None => false,
+                Some(found) => match self.statuses.get(&found.item.key) {
+                    Some(status) => matches!(Stand::of(status), Stand::Posted | Stand::Due),
+                    // Of a success that only clears it is not known whether there is anything to clear.
+                    None => one.posted().is_some() && !found.only_clears,
+                },
+            })
     }
 
     fn to_json(&self) -> Value {
@@ -146,7 +158,7 @@ pub fn run_offline(args: &ExplainArgs, now: Timestamp, terminal: &mut Terminal<'
         bail!("no CommitStatus in the files; name one with -f, or leave out -f to ask those in the stack");
     }
     let explained = Explained {
-        explanations: explain(&applied, &message),
+        explanations: Rules::new(applied).explain(&message),
         message,
         is_cut: false,
         dropped: None,
@@ -192,9 +204,11 @@ pub async fn run(
     }
     let applied = applied(store).await?;
     let clusters = store.clusters().await?;
-    let of_commit = store.statuses(&commit.digits).await?;
-    let mut explained = Vec::new();
+    let of_commit = by_key(store.statuses(&commit.digits).await?);
+    let bar = terminal.progress(u64::try_from(events.len()).unwrap_or_default(), "asking rules");
+    let mut explained = Vec::with_capacity(events.len());
     for item in events {
+        bar.inc(1);
         let message = EventMessage {
             id: item.event_id,
             cluster: item.cluster,
@@ -205,7 +219,13 @@ pub async fn run(
         };
         explained.push(asked(&applied, &clusters, &of_commit, message, item.is_cut));
     }
+    bar.finish_and_clear();
     print(&explained, args.all, args.output, now, terminal)
+}
+
+fn by_key(statuses: Vec<StatusItem>) -> BTreeMap<StatusKey, StatusItem> {
+    let keyed = statuses.into_iter().map(|status| (status.key.clone(), status));
+    keyed.collect()
 }
 
 /// An event that was brought along, and the rules of the stack.
@@ -225,14 +245,14 @@ async fn of_event(
     }
     let sha = rules::evaluate::commit(&message.event, true);
     let of_commit = match sha {
-        Some(sha) => store.statuses(sha.as_str()).await?,
-        None => Vec::new(),
+        Some(sha) => by_key(store.statuses(sha.as_str()).await?),
+        None => BTreeMap::new(),
     };
     let explained = asked(&applied(store).await?, &clusters, &of_commit, message, false);
     print(&[explained], args.all, args.output, now, terminal)
 }
 
-async fn applied(store: &Store) -> anyhow::Result<Applied> {
+async fn applied(store: &Store) -> anyhow::Result<Rules> {
     let mut applied = Applied::default();
     for kind in [Kind::CommitStatus, Kind::Provider] {
         for (scope, object) in store.list(kind, None).await? {
@@ -242,27 +262,23 @@ async fn applied(store: &Store) -> anyhow::Result<Applied> {
             }
         }
     }
-    Ok(applied)
+    Ok(Rules::new(applied))
 }
 
 fn asked(
-    applied: &Applied,
+    rules: &Rules,
     clusters: &[Cluster],
-    of_commit: &[StatusItem],
+    of_commit: &BTreeMap<StatusKey, StatusItem>,
     message: EventMessage,
     is_cut: bool,
 ) -> Explained {
     let cluster = clusters.iter().find(|cluster| cluster.name == message.cluster);
-    let explanations = explain(applied, &message);
-    let keys: BTreeSet<&StatusKey> = explanations
+    let explanations = rules.explain(&message);
+    let statuses = explanations
         .iter()
         .filter_map(|one| one.asks_for())
-        .map(|found| &found.item.key)
-        .collect();
-    let statuses = of_commit
-        .iter()
-        .filter(|status| keys.contains(&status.key))
-        .map(|status| (status.key.clone(), status.clone()))
+        .filter_map(|found| of_commit.get_key_value(&found.item.key))
+        .map(|(key, status)| (key.clone(), status.clone()))
         .collect();
     Explained {
         dropped: dropped(cluster, &message),
@@ -299,11 +315,17 @@ fn print(
     };
     match output {
         ExplainOutput::Text => {
-            for (index, one) in explained.iter().enumerate() {
+            let shown = if all { explained.len() } else { SHOWN };
+            for (index, one) in explained.iter().take(shown).enumerate() {
                 if index > 0 {
                     writeln!(terminal.out)?;
                 }
                 text::print(one, all, now, terminal)?;
+            }
+            if let Some(more) = explained.len().checked_sub(shown).filter(|more| *more > 0) {
+                terminal.hint(format!(
+                    "and {more} more events; --cluster and --object choose, --all or -o json shows every one"
+                ))?;
             }
         }
         ExplainOutput::Yaml => as_value(Output::Yaml, terminal)?,
@@ -351,8 +373,9 @@ async fn nothing(
         return Ok(NOT_POSTED);
     }
     terminal.hint(format!(
-        "no cluster has sent an event about {digits} in 30 days. Either no cluster has reconciled it yet, or its source went \
-         on to a newer commit before: Flux never sees the ones between two polls. The last event of each cluster:"
+        "no event about {digits} was taken in 30 days. No cluster has reconciled it yet; or its source went on to a newer \
+         commit before, and Flux never sees the ones between two polls; or its cluster is not registered, suspended or has a \
+         key that was revoked, and then its events are dropped. The last event of each cluster:"
     ))?;
     let since_then = now
         .checked_sub(SignedDuration::from_secs(EVENT_LIFETIME_SECONDS))
@@ -366,7 +389,7 @@ async fn nothing(
         .iter()
         .map(|cluster| last_event(cluster, &events, now))
         .collect();
-    let header = vec!["CLUSTER", "LAST EVENT", "COMMIT", "OBJECT", "REASON"];
+    let header = vec!["CLUSTER", "SUSPENDED", "LAST EVENT", "COMMIT", "OBJECT", "REASON"];
     Table::new(header, false).print(&rows, terminal)?;
     terminal.hint("`commitstatus check` says which clusters stopped sending")?;
     Ok(NOT_POSTED)
@@ -380,6 +403,7 @@ fn last_event(cluster: &Cluster, events: &[EventItem], now: Timestamp) -> Vec<Ce
     let Some(last) = last else {
         return vec![
             cluster.name.clone().into(),
+            Cell::suspended(cluster.suspended),
             "none".into(),
             "-".into(),
             "-".into(),
@@ -388,6 +412,7 @@ fn last_event(cluster: &Cluster, events: &[EventItem], now: Timestamp) -> Vec<Ce
     };
     vec![
         cluster.name.clone().into(),
+        Cell::suspended(cluster.suspended),
         format!("{} ago", since(last.received_at, now)).into(),
         last.commit7.clone().unwrap_or_else(|| "-".into()).into(),
         object_of(last).into(),

@@ -78,7 +78,12 @@ pub async fn run(
         RootKeyCommand::Rotate(args) => {
             let stages = root_key::stages(secrets, stack).await?;
             let clusters = store.clusters().await?;
-            check(args, &clusters, &stages, &Senders::read(store, &stages, now).await?)?;
+            check(
+                args,
+                &clusters,
+                &stages,
+                &Senders::read(store, &stages, now).await?,
+            )?;
             root_key::rotate(secrets, stack, &stages, now).await?;
             writeln!(terminal.out, "secret/{name} rotated")?;
             next_steps(&clusters, terminal)?;
@@ -100,7 +105,12 @@ pub(super) async fn retire(
     let name = root_key_name(stack);
     let stages = root_key::stages(secrets, stack).await?;
     let clusters = store.clusters().await?;
-    check(args, &clusters, &stages, &Senders::read(store, &stages, now).await?)?;
+    check(
+        args,
+        &clusters,
+        &stages,
+        &Senders::read(store, &stages, now).await?,
+    )?;
     if root_key::retire(secrets, stack, &stages).await? {
         writeln!(terminal.out, "secret/{name} retired the root key before this one")?;
         terminal.hint(format!(

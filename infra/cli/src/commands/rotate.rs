@@ -39,7 +39,12 @@ pub async fn run(
     }
     let stages = root_key::stages(secrets, stack).await?;
     let clusters = store.clusters().await?;
-    check(&args.force, &clusters, &stages, &Senders::read(store, &stages, now).await?)?;
+    check(
+        &args.force,
+        &clusters,
+        &stages,
+        &Senders::read(store, &stages, now).await?,
+    )?;
     root_key::rotate(secrets, stack, &stages, now).await?;
     writeln!(terminal.out, "secret/{} rotated", root_key_name(stack))?;
     // Read anew: what was in force is the previous one by now.

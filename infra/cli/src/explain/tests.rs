@@ -33,6 +33,10 @@ fn message(body: &str) -> EventMessage {
     }
 }
 
+fn explain(applied: &Applied, message: &EventMessage) -> Vec<Explanation> {
+    Rules::new(applied.clone()).explain(message)
+}
+
 fn rule(name: &str, spec: &str) -> String {
     format!(
         "apiVersion: notification.toolkit.fluxcd.io/v1beta1\nkind: CommitStatus\nmetadata: {{name: {name}, namespace: \

@@ -215,31 +215,33 @@ impl Store {
     }
 
     /// Remembers which namespaces the printed Alerts watch, and from which version of the root key the printed key was
-    /// made.
+    /// made. `cluster` is as it was when that key was made.
     ///
     /// # Errors
-    /// If there is no such cluster.
+    /// If it was removed or revoked since: then the printed key is worth nothing.
     pub async fn remember_connected(
         &self,
-        name: &str,
+        cluster: &Cluster,
         namespaces: &BTreeSet<String>,
         root_key: &str,
     ) -> Result<(), StoreError> {
+        let condition = format!("{IS_REGISTERED} AND #generation = :generation");
         let namespaces = AttributeValue::Ss(namespaces.iter().cloned().collect());
         let updated = self
             .update_cluster(
-                name,
+                &cluster.name,
                 "SET #connected_namespaces = :namespaces, #connected_root_key = :root_key",
-                IS_REGISTERED,
+                &condition,
                 &[
                     (":namespaces", namespaces),
                     (":root_key", text(root_key)),
+                    (":generation", AttributeValue::N(cluster.generation.to_string())),
                     (":false", AttributeValue::Bool(false)),
                 ],
                 ReturnValue::None,
             )
             .await;
-        self.registered(name, updated, StoreError::ClusterNotFound)
+        self.registered(&cluster.name, updated, StoreError::KeyRevoked)
             .map(drop)
     }
 

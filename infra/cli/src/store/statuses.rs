@@ -1,6 +1,6 @@
 //! Statuses of a commit, as people name it, and those that a deleted rule left pending.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use shared::item::{ALONE, COMMIT_INDEX, CredentialItem, Desired, PK, SK, StatusItem, credential_pk};
@@ -134,6 +134,30 @@ impl Store {
         item.transpose()
     }
 
+    /// What is kept of these credentials, by their names; of some nothing is. Many are read by one call.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer or an item cannot be read.
+    pub async fn credentials(
+        &self,
+        credentials: &BTreeSet<&str>,
+    ) -> Result<BTreeMap<String, CredentialItem>, StoreError> {
+        let keys = credentials.iter().map(|credential| StatusKey {
+            pk: credential_pk(credential),
+            sk: ALONE.to_owned(),
+        });
+        let items: Vec<CredentialItem> = self.items_of(&keys.collect()).await?;
+        let mut items: BTreeMap<String, CredentialItem> =
+            items.into_iter().map(|item| (item.pk.clone(), item)).collect();
+        let of = |credential: &&str| {
+            Some((
+                (*credential).to_owned(),
+                items.remove(&credential_pk(credential))?,
+            ))
+        };
+        Ok(credentials.iter().filter_map(of).collect())
+    }
+
     /// Closes what rules that are gone left pending: it becomes superseded and due. Returns the statuses that are yet
     /// to be closed at their host, those of an earlier call included. Reads the whole table.
     ///
@@ -211,7 +235,7 @@ impl Store {
 }
 
 /// Whether it is a status. What else the table holds this release may not be able to read.
-fn is_status(item: &Item) -> bool {
+pub(super) fn is_status(item: &Item) -> bool {
     let part = |name| item.get(name).and_then(|value| value.as_s().ok().cloned());
     let (Some(pk), Some(sk)) = (part(PK), part(SK)) else {
         return false;

@@ -291,18 +291,25 @@ async fn a_removed_cluster_leaves_a_tombstone_that_keeps_its_generation() {
         store.suspend_cluster("dev", false).await.unwrap_err().to_string(),
         not_found
     );
-    assert_eq!(
-        store
-            .remember_connected("dev", &["a".into()].into(), "version-1")
-            .await
-            .unwrap_err()
-            .to_string(),
-        not_found
-    );
-
     assert_eq!(store.add_cluster("dev").await.unwrap(), 3);
     let cluster = store.cluster("dev").await.unwrap().unwrap();
     assert_eq!((cluster.generation, cluster.suspended), (3, false));
+    // Printed before it was revoked, or removed.
+    for generation in [1, 2] {
+        let printed = Cluster {
+            generation,
+            ..cluster.clone()
+        };
+        let remembered = store
+            .remember_connected(&printed, &["a".into()].into(), "version-1")
+            .await;
+        let error = remembered.unwrap_err().to_string();
+        assert!(
+            error.starts_with("the key of cluster \"dev\" was revoked meanwhile"),
+            "{error}"
+        );
+    }
+    assert_eq!(store.cluster("dev").await.unwrap(), Some(cluster));
 }
 
 #[tokio::test]
@@ -328,8 +335,9 @@ async fn a_new_key_forgets_what_was_connected_with_the_old_one() {
     store.add_cluster("dev").await.unwrap();
     let namespaces: BTreeSet<String> = ["apps".into(), "flux-system".into()].into();
     let remember = async || {
+        let cluster = store.cluster("dev").await.unwrap().unwrap();
         store
-            .remember_connected("dev", &namespaces, "version-1")
+            .remember_connected(&cluster, &namespaces, "version-1")
             .await
             .unwrap();
         let cluster = store.cluster("dev").await.unwrap().unwrap();

@@ -1,13 +1,17 @@
 //! What is looked at, and what each cluster was seen to do.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+
 use jiff::{SignedDuration, Timestamp};
 use shared::event::Severity;
 use shared::item::{CredentialItem, EventItem, StatusItem};
 use shared::kinds::ObjectName;
-use shared::{CommitStatusRule, Provider, Scope, State};
+use shared::{CommitStatusRule, ErrorChain, Provider, Scope, State};
 
+use super::ask::Asked;
 use crate::commands::statuses::event_time;
-use crate::probe::Probed;
+use crate::probe::missing_right;
 use crate::queues::Queue;
 use crate::secrets::Stages;
 use crate::store::Cluster;
@@ -23,12 +27,29 @@ pub(super) struct Facts {
     pub(super) statuses: Vec<StatusItem>,
     pub(super) events: Vec<EventItem>,
     /// `None` if there is no root key.
-    pub(super) stages: Option<Stages>,
+    pub(super) stages: Result<Option<Stages>, Unread>,
     /// By the name of the credential.
-    pub(super) holds: Vec<(String, CredentialItem)>,
-    /// By the place of the Provider in the list; of those that were asked.
-    pub(super) probes: Vec<(usize, Probed)>,
+    pub(super) holds: BTreeMap<String, CredentialItem>,
+    /// What hosts were asked; nothing if they are not to be.
+    pub(super) asked: Vec<Asked>,
     pub(super) queues: Result<Vec<Queues>, String>,
+}
+
+/// A secret that could not be read.
+#[derive(Debug)]
+pub(super) struct Unread {
+    pub(super) problem: String,
+    /// Which right that takes, if it was missing.
+    pub(super) right: Option<&'static str>,
+}
+
+impl Unread {
+    pub(super) fn of(error: &(dyn Error + 'static)) -> Self {
+        Self {
+            problem: ErrorChain(error).to_string(),
+            right: missing_right(error),
+        }
+    }
 }
 
 /// Messages of a queue, and its dead letters.
@@ -56,17 +77,26 @@ impl Seen {
         self.last_of_status.max(self.last_kept)
     }
 
+    /// Whether statuses tell of the last event: then they tell of each, and none that came since was left out. `late`: how
+    /// much later than it says it may have come.
+    pub(super) fn is_told_by_status(&self, late: SignedDuration) -> bool {
+        match (self.last_of_status, self.last_kept) {
+            (Some(told), Some(kept)) => kept.duration_since(told) <= late,
+            (told, _) => told.is_some(),
+        }
+    }
+
     pub(super) fn of(cluster: &str, statuses: &[StatusItem], events: &[EventItem]) -> Self {
         let mut seen = Self::default();
         for status in statuses.iter().filter(|status| status.cluster == cluster) {
             let at = event_time(status);
-            seen.last_of_status = seen.last_of_status.max(at);
             match status.desired.state {
                 State::Success => seen.has_success = true,
-                // Made of an event about another commit.
-                State::Superseded => {}
                 State::Pending | State::Failure => seen.other(at),
+                // Made of an event about another commit, or of none.
+                State::Superseded => continue,
             }
+            seen.last_of_status = seen.last_of_status.max(at);
         }
         for item in events.iter().filter(|item| item.cluster == cluster) {
             let at = Timestamp::from_millisecond(item.received_at).ok();
@@ -105,13 +135,67 @@ impl Facts {
         effective.map(|(_, rule, _)| rule).collect()
     }
 
-    /// Whether a rule finds its Provider somewhere.
-    pub(super) fn has_provider(&self, scope: &Scope, rule: &CommitStatusRule) -> bool {
+    /// Whether a rule finds its Provider.
+    pub(super) fn provider_of(&self, scope: &Scope, rule: &CommitStatusRule) -> Found<'_> {
         let name = ObjectName::new(&rule.metadata.namespace, &rule.spec.provider_ref.name);
-        self.providers.iter().any(|(of, provider)| {
-            // Of a rule for all clusters each may have a Provider of its own.
-            let is_seen = *of == Scope::AllClusters || of == scope || *scope == Scope::AllClusters;
-            is_seen && provider.metadata.object_name() == name
-        })
+        let there: BTreeSet<&str> = self
+            .providers
+            .iter()
+            .filter(|(_, provider)| provider.metadata.object_name() == name)
+            .map(|(scope, _)| scope.as_str())
+            .collect();
+        if there.contains(Scope::AllClusters.as_str()) || there.contains(scope.as_str()) {
+            return Found::Everywhere;
+        }
+        if matches!(scope, Scope::Cluster(_)) || there.is_empty() {
+            return Found::Nowhere;
+        }
+        // Each cluster may have a Provider of its own.
+        let rule = rule.metadata.object_name();
+        let hidden: BTreeSet<&str> = self
+            .rules
+            .iter()
+            .filter(|(_, other, _)| other.metadata.object_name() == rule)
+            .map(|(scope, ..)| scope.as_str())
+            .collect();
+        let clusters = self.clusters.iter().map(|cluster| cluster.name.as_str());
+        let (with, without): (Vec<_>, Vec<_>) = clusters
+            .filter(|cluster| !hidden.contains(cluster))
+            .partition(|cluster| there.contains(cluster));
+        match (with.is_empty(), without.is_empty()) {
+            (_, true) => Found::Everywhere,
+            (true, false) => Found::Nowhere,
+            (false, false) => Found::NotIn(without),
+        }
     }
+
+    /// What is applied for clusters that are not registered: how many rules and Providers, by cluster.
+    pub(super) fn unregistered(&self) -> BTreeMap<&str, (usize, usize)> {
+        let registered: BTreeSet<&str> = self
+            .clusters
+            .iter()
+            .map(|cluster| cluster.name.as_str())
+            .collect();
+        let mut unregistered: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+        let rules = self.rules.iter().map(|(scope, ..)| (scope, (1, 0)));
+        let providers = self.providers.iter().map(|(scope, _)| (scope, (0, 1)));
+        for (scope, (rule, provider)) in rules.chain(providers) {
+            if let Scope::Cluster(cluster) = scope
+                && !registered.contains(cluster.as_str())
+            {
+                let counts = unregistered.entry(cluster).or_default();
+                *counts = (counts.0 + rule, counts.1 + provider);
+            }
+        }
+        unregistered
+    }
+}
+
+/// Where a rule finds its Provider.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Found<'a> {
+    Everywhere,
+    Nowhere,
+    /// In some clusters, and not in these.
+    NotIn(Vec<&'a str>),
 }

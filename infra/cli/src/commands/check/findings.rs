@@ -1,6 +1,6 @@
 //! What is not as it should be. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use rules::evaluate::CompiledRule;
@@ -8,14 +8,23 @@ use serde::Serialize;
 use shared::Scope;
 use shared::kinds::Reference;
 
-use super::facts::{Facts, Seen};
+use super::ask::{Answer, Left};
+use super::facts::{Facts, Found, Seen, Unread};
+use super::is_held;
 use crate::commands::apply::warnings::not_watched;
 use crate::commands::print::age;
+use crate::connect::check::KUBECTL;
+use crate::probe::Probed;
 use crate::root_key::{Origin, Senders};
 use crate::store::{Cluster, is_parked};
 
 /// An event that is kept is written again after six hours at the latest.
 const KEPT_AGAIN: SignedDuration = SignedDuration::from_hours(7);
+/// A kept event has the time at which it came here, and a status that of the event itself: one is on its way for a minute
+/// if it was sent again, and clocks may differ.
+const ON_THE_WAY: SignedDuration = SignedDuration::from_mins(5);
+/// Names in one finding; it has to fit on a line.
+const NAMED: usize = 3;
 /// Progress and failures for so long without a success are no coincidence of a first reconciliation.
 const WITHOUT_SUCCESS: SignedDuration = SignedDuration::from_hours(1);
 /// A rule for so long without an event is worth a look.
@@ -79,12 +88,10 @@ impl Area {
         };
         match self {
             Self::RootKey => {
-                let since = facts.stages.as_ref().and_then(|stages| stages.current.created_at);
+                let stages = facts.stages.as_ref().ok().and_then(Option::as_ref);
+                let since = stages.and_then(|stages| stages.current.created_at);
                 let since = since.map_or_else(String::new, |at| format!(" since {at:.0}"));
-                let has_previous = facts
-                    .stages
-                    .as_ref()
-                    .is_some_and(|stages| stages.previous.is_some());
+                let has_previous = stages.is_some_and(|stages| stages.previous.is_some());
                 let previous = match has_previous {
                     true => "the one before it is accepted too",
                     false => "no other is accepted",
@@ -104,15 +111,23 @@ impl Area {
                 )
             }
             Self::Providers => {
-                let suspended = facts.providers.len() - facts.probes.len();
-                match (facts.probes.len(), suspended) {
-                    (0, 0) => "none".into(),
-                    (0, count) => format!("{}, not asked", counted(count, "Provider", "Providers")),
-                    (asked, 0) => counted(asked, "credential may post", "credentials may post"),
-                    (asked, count) => format!(
-                        "{}, {count} not asked",
-                        counted(asked, "credential may post", "credentials may post")
-                    ),
+                let probed = || {
+                    let is_probed = |answer: &Answer| matches!(answer, Answer::Probed(_));
+                    facts.asked.iter().filter(move |asked| is_probed(&asked.answer))
+                };
+                let credentials: BTreeSet<&str> = probed().map(|asked| asked.credential.as_str()).collect();
+                let of_them: usize = probed().map(|asked| asked.providers.len()).sum();
+                let others = counted(facts.providers.len() - of_them, "Provider", "Providers");
+                let may_post = counted(credentials.len(), "credential may post", "credentials may post");
+                let to = match probed().count() {
+                    repositories if repositories == credentials.len() => String::new(),
+                    repositories => format!(" to {repositories} repositories"),
+                };
+                match (credentials.is_empty(), facts.providers.len() == of_them) {
+                    (true, true) => "none".into(),
+                    (true, false) => format!("{others}, not asked"),
+                    (false, true) => format!("{may_post}{to}"),
+                    (false, false) => format!("{may_post}{to}; {others} not asked"),
                 }
             }
             Self::Rules => counted(
@@ -160,9 +175,10 @@ impl Finding {
 pub(super) fn of(facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
     root_key(facts, &mut findings);
-    let senders = facts.stages.as_ref().map_or_else(Senders::default, |stages| {
-        Senders::of(&facts.events, stages, facts.now)
-    });
+    let senders = match &facts.stages {
+        Ok(Some(stages)) => Senders::of(&facts.events, stages, facts.now),
+        Ok(None) | Err(_) => Senders::default(),
+    };
     for cluster in &facts.clusters {
         of_cluster(cluster, facts, &senders, &mut findings);
     }
@@ -186,14 +202,34 @@ pub(super) fn of(facts: &Facts) -> Vec<Finding> {
 }
 
 fn root_key(facts: &Facts, findings: &mut Vec<Finding>) {
-    if facts.stages.is_none() {
-        findings.push(Finding {
+    match &facts.stages {
+        Ok(Some(_)) => {}
+        Ok(None) => findings.push(Finding {
             level: Level::Problem,
             area: Area::RootKey,
             subject: String::new(),
             problem: "there is none, so no event is taken".into(),
             next: "`commitstatus root-key init` creates it".into(),
-        });
+        }),
+        Err(unread) => findings.push(not_known(Area::RootKey, String::new(), unread)),
+    }
+}
+
+/// What is kept from this operator may be well. What nobody can read is not.
+fn not_known(area: Area, subject: String, unread: &Unread) -> Finding {
+    let (level, next) = match unread.right {
+        Some(right) => (Level::Warning, format!("reading it takes {right}")),
+        None => (
+            Level::Problem,
+            "mend that, and run `commitstatus check` again".into(),
+        ),
+    };
+    Finding {
+        level,
+        area,
+        subject,
+        problem: format!("not known: {}", unread.problem),
+        next,
     }
 }
 
@@ -228,13 +264,13 @@ fn of_cluster(cluster: &Cluster, facts: &Facts, senders: &Senders, findings: &mu
             Level::Problem,
             "is connected, and has sent no event in 30 days".into(),
             format!(
-                "`kubectl get providers,alerts -A -o yaml | commitstatus connect {name} --check -` compares what it has; \
-                 notification-controller's log names failed posts"
+                "`{KUBECTL} | commitstatus connect {name} --check -` compares what it has; notification-controller's log \
+                 names failed posts"
             ),
         ),
         Some(last) => {
             // What no rule takes is seen every few hours only.
-            let is_exact = seen.last_of_status >= seen.last_kept;
+            let is_exact = seen.is_told_by_status(ON_THE_WAY);
             let patience = match is_exact {
                 true => facts.silent_after,
                 false => facts.silent_after.max(KEPT_AGAIN),
@@ -244,8 +280,8 @@ fn of_cluster(cluster: &Cluster, facts: &Facts, senders: &Senders, findings: &mu
                     Level::Problem,
                     format!("has stopped sending; its last event was {} ago", ago(last)),
                     format!(
-                        "see notification-controller's log there; `kubectl get providers,alerts -A -o yaml | commitstatus \
-                         connect {name} --check -` compares what it has"
+                        "see notification-controller's log there; `{KUBECTL} | commitstatus connect {name} --check -` \
+                         compares what it has"
                     ),
                 );
             }
@@ -266,7 +302,7 @@ fn of_cluster(cluster: &Cluster, facts: &Facts, senders: &Senders, findings: &mu
                 .into(),
         );
     }
-    if let Some(stages) = &facts.stages {
+    if let Ok(Some(stages)) = &facts.stages {
         let given = Origin::of(cluster, stages);
         match Origin::seen(cluster, stages, senders) {
             Origin::Previous if given == Origin::Current => add(
@@ -297,53 +333,142 @@ fn of_cluster(cluster: &Cluster, facts: &Facts, senders: &Senders, findings: &mu
 }
 
 fn providers(facts: &Facts, findings: &mut Vec<Finding>) {
-    let name = |index: usize| {
-        facts
-            .providers
-            .get(index)
-            .map(|(scope, provider)| format!("{scope}/{}", provider.metadata.object_name()))
-    };
-    for (index, probed) in &facts.probes {
-        if let (Some(problem), Some(subject)) = (probed.problem(), name(*index)) {
-            findings.push(Finding {
-                level: match probed {
-                    // Another time it may be there.
-                    crate::probe::Probed::Refused(
-                        hosts::PostError::NotSent(_)
-                        | hosts::PostError::Ambiguous(_)
-                        | hosts::PostError::Conflict(_)
-                        | hosts::PostError::RateLimited { .. },
-                    ) => Level::Warning,
-                    _ => Level::Problem,
-                },
-                area: Area::Providers,
-                subject,
-                problem,
-                next: "docs/providers.md says what to grant".into(),
-            });
+    let mut left: BTreeMap<(&str, Left), usize> = BTreeMap::new();
+    let mut unreadable: BTreeSet<&str> = BTreeSet::new();
+    for asked in &facts.asked {
+        let mut of_asked = asked.providers.iter().filter_map(|index| {
+            let (scope, provider) = facts.providers.get(*index)?;
+            Some((
+                format!("{scope}/{}", provider.metadata.object_name()),
+                scope,
+                provider,
+            ))
+        });
+        match &asked.answer {
+            Answer::Probed(probed) => {
+                for (subject, scope, provider) in of_asked {
+                    if let Some(problem) = probed.problem() {
+                        findings.push(Finding {
+                            level: level(probed),
+                            area: Area::Providers,
+                            subject,
+                            problem,
+                            next: probed.next(scope, provider),
+                        });
+                    }
+                }
+            }
+            // Once, however many name that secret: nothing is wrong with them.
+            Answer::Unread(unread) => {
+                if unreadable.insert(&unread.problem) {
+                    let subject = of_asked.next().map_or_else(String::new, |(subject, ..)| subject);
+                    findings.push(not_known(Area::Providers, subject, unread));
+                }
+            }
+            Answer::Left(why) => *left.entry((&asked.credential, *why)).or_default() += 1,
         }
     }
-    for (credential, item) in &facts.holds {
-        let Some(until) = item
-            .hold_until
-            .filter(|until| *until > facts.now.as_millisecond())
-        else {
+    holds(facts, &left, findings);
+    for ((credential, why), count) in left {
+        let (why, next) = match why {
+            // Told with the hold.
+            Left::Held => continue,
+            Left::Enough => (
+                "others are enough to tell",
+                "`commitstatus check --all` asks about each",
+            ),
+            Left::Stopped => (
+                "the finding about another one says why",
+                "they are asked about once that is mended or over",
+            ),
+        };
+        findings.push(Finding {
+            level: Level::Ok,
+            area: Area::Providers,
+            subject: format!("credential {credential}"),
+            problem: format!("{} not asked: {why}", repositories(count)),
+            next: next.into(),
+        });
+    }
+}
+
+fn level(probed: &Probed) -> Level {
+    match probed {
+        Probed::MayPost => Level::Ok,
+        // Another time it may be there.
+        Probed::Refused(
+            hosts::PostError::NotSent(_)
+            | hosts::PostError::Ambiguous(_)
+            | hosts::PostError::Conflict(_)
+            | hosts::PostError::RateLimited { .. },
+        ) => Level::Warning,
+        Probed::Unusable { .. } | Probed::Refused(_) => Level::Problem,
+    }
+}
+
+fn repositories(count: usize) -> String {
+    match count {
+        1 => "1 repository".into(),
+        count => format!("{count} repositories"),
+    }
+}
+
+fn holds(facts: &Facts, left: &BTreeMap<(&str, Left), usize>, findings: &mut Vec<Finding>) {
+    for (credential, item) in facts.holds.iter().filter(|(_, item)| is_held(item, facts.now)) {
+        let Some(until) = item.hold_until else {
             continue;
         };
         let reason = item.hold_reason.clone().unwrap_or_else(|| "no reason".into());
-        let left = age(SignedDuration::from_millis(until - facts.now.as_millisecond()));
+        let remaining = age(SignedDuration::from_millis(until - facts.now.as_millisecond()));
+        let not_asked = match left.get(&(credential.as_str(), Left::Held)) {
+            Some(count) => format!(" ({} not asked: held)", repositories(*count)),
+            None => String::new(),
+        };
         findings.push(Finding {
             level: Level::Warning,
             area: Area::Providers,
             subject: format!("credential {credential}"),
-            problem: format!("is held for {left}: {reason}"),
+            problem: format!("is held for {remaining}: {reason}{not_asked}"),
             next: "what is due is posted then; a refused one is tried sooner after `commitstatus secret set`"
                 .into(),
         });
     }
 }
 
+/// The first of some names, and how many more there are.
+fn named(names: &[&str]) -> String {
+    let first = Vec::from_iter(names.iter().take(NAMED).copied()).join(", ");
+    match names.len().saturating_sub(NAMED) {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
+}
+
+fn unregistered(facts: &Facts, findings: &mut Vec<Finding>) {
+    let counted = |count: usize, word: &str| match count {
+        0 => None,
+        1 => Some(format!("1 {word}")),
+        count => Some(format!("{count} {word}s")),
+    };
+    for (cluster, (rules, providers)) in facts.unregistered() {
+        let applied = [counted(rules, "rule"), counted(providers, "Provider")];
+        let applied = Vec::from_iter(applied.into_iter().flatten()).join(" and ");
+        let is_one = rules + providers == 1;
+        findings.push(Finding {
+            level: Level::Warning,
+            area: Area::Rules,
+            subject: cluster.to_owned(),
+            problem: format!(
+                "is not registered, and {applied} {} applied for it",
+                if is_one { "is" } else { "are" }
+            ),
+            next: format!("`commitstatus cluster add {cluster}` registers it"),
+        });
+    }
+}
+
 fn rules(facts: &Facts, findings: &mut Vec<Finding>) {
+    unregistered(facts, findings);
     for (scope, rule, applied_at) in &facts.rules {
         if rule.spec.suspend {
             continue;
@@ -370,20 +495,26 @@ fn rules(facts: &Facts, findings: &mut Vec<Finding>) {
             );
             continue;
         }
-        if !facts.has_provider(scope, rule) {
-            let flag = match scope {
-                Scope::AllClusters => "--all-clusters".to_owned(),
-                Scope::Cluster(cluster) => format!("--cluster {cluster}"),
-            };
-            let name = &rule.spec.provider_ref.name;
-            add(
+        let (namespace, name) = (&rule.metadata.namespace, &rule.spec.provider_ref.name);
+        let flag = match scope {
+            Scope::AllClusters => "--all-clusters".to_owned(),
+            Scope::Cluster(cluster) => format!("--cluster {cluster}"),
+        };
+        match facts.provider_of(scope, rule) {
+            Found::Everywhere => {}
+            Found::Nowhere => add(
+                Level::Problem,
+                format!("there is no Provider {namespace}/{name}, so its statuses are parked"),
+                format!("`commitstatus apply -f FILE {flag}` applies one"),
+            ),
+            Found::NotIn(clusters) => add(
                 Level::Problem,
                 format!(
-                    "there is no Provider {}/{name}, so its statuses are parked",
-                    rule.metadata.namespace
+                    "there is no Provider {namespace}/{name} for {}, so its statuses are parked there",
+                    named(&clusters)
                 ),
-                format!("`commitstatus apply -f FILE {flag}` applies one"),
-            );
+                "`commitstatus apply -f FILE --cluster NAME` applies one, or `--all-clusters` one for every cluster".into(),
+            ),
         }
         let is_old = applied_at.is_some_and(|at| facts.now.duration_since(at) > UNMATCHED);
         if is_old && facts.statuses.iter().all(|status| status.rule != reference) {

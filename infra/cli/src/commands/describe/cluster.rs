@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use shared::ErrorChain;
 use shared::item::{EventItem, StatusItem};
+use shared::{ErrorChain, State};
 
 use super::block::Block;
 use super::rule::suspended;
 use super::stack::{Everything, namespaces, not_watched, provider_of};
 use super::stands;
 use crate::commands::print::moment;
+use crate::commands::statuses::event_time;
 use crate::commands::style;
 use crate::object::describe_scope;
 use crate::root_key::{self, Origin, Senders};
@@ -70,14 +71,32 @@ pub(super) fn block(
         }),
     );
     let own: Vec<&StatusItem> = statuses.iter().filter(|status| status.cluster == *name).collect();
-    block.field("Last event", last_event(name, events, now));
+    block.field("Last event", last_event(name, &own, events, now));
     stands(&mut block, &own);
     block
 }
 
-fn last_event(cluster: &str, events: &[EventItem], now: Timestamp) -> String {
+/// The newest that is kept, or that a status tells of: one that says what the one before it said is kept every few hours
+/// only, and moves its status each time.
+fn last_event(cluster: &str, statuses: &[&StatusItem], events: &[EventItem], now: Timestamp) -> String {
     let own = events.iter().filter(|item| item.cluster == cluster);
-    let Some(last) = own.max_by_key(|item| item.received_at) else {
+    let kept = own.max_by_key(|item| item.received_at);
+    let told = statuses
+        .iter()
+        // That is made of an event about another commit, or of none.
+        .filter(|status| status.desired.state != State::Superseded)
+        .filter_map(|status| Some((event_time(status)?.as_millisecond(), *status)))
+        .max_by_key(|(at, _)| *at);
+    let newer = told.filter(|(at, _)| kept.is_none_or(|kept| kept.received_at < *at));
+    if let Some((at, status)) = newer {
+        return format!(
+            "{}: {} of {}",
+            moment(at, now),
+            status.desired.reason,
+            status.object
+        );
+    }
+    let Some(last) = kept else {
         return "none in 30 days".to_owned();
     };
     let object = &last.event.involved_object;

@@ -18,6 +18,7 @@ use crate::commands::print::moment;
 use crate::commands::statuses::Stand;
 use crate::commands::style;
 use crate::object::describe_scope;
+use crate::probe::missing_right;
 use crate::secrets::{SecretStore, provider_secret_name};
 use crate::store::{Applied, Store};
 
@@ -165,14 +166,14 @@ async fn secret_lines<S: SecretStore>(
                 }
             }
             // Who operates a stack need not be allowed to read its secrets.
-            Err(error) => block.painted(
-                "There",
-                format!(
-                    "not known: {}; reading it takes secretsmanager:GetSecretValue",
-                    ErrorChain(&error)
-                ),
-                Some(style::DOUBTFUL),
-            ),
+            Err(error) => {
+                let next = match missing_right(&error) {
+                    Some(right) => format!("reading it takes {right}"),
+                    None => format!("mend that, or write it again: `{}`", secret.set),
+                };
+                let text = format!("not known: {}; {next}", ErrorChain(&error));
+                block.painted("There", text, Some(style::DOUBTFUL));
+            }
         }
     });
 }

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::check::{Denying, asks_over};
 use super::*;
 use crate::store::tests::{due, parked, posted};
 
@@ -28,6 +29,18 @@ fn of_rule(mut status: shared::item::StatusItem) -> shared::item::StatusItem {
     status.rule = "*/flux-system/webapp".to_owned().try_into().unwrap();
     status.credential = "_all/flux-system/github-token".into();
     status
+}
+
+/// An event as `rules` keeps it, received at that millisecond.
+fn kept(cluster: &str, name: &str, received_at: i64) -> serde_json::Value {
+    json!({
+        "pk": format!("object#{cluster}/Kustomization/apps/{name}"), "sk": "event@-", "cluster": cluster,
+        "generation": 1, "event_id": "00", "received_at": received_at, "expires_at": 1,
+        "event": {
+            "involvedObject": {"kind": "Kustomization", "namespace": "apps", "name": name}, "severity": "info",
+            "timestamp": "2026-08-07T13:12:43Z", "reason": "ReconciliationSucceeded",
+        },
+    })
 }
 
 async fn describe(operator: &Operator, arguments: &str) -> String {
@@ -235,23 +248,92 @@ async fn a_secret_that_is_missing_or_of_no_use_stands_out() {
 }
 
 #[tokio::test]
+async fn a_secret_that_cannot_be_read_says_why() {
+    let operator = with_stack().await;
+    let (_, said) = asks_over(&operator.store, &Denying("so it is"), "describe provider github").await;
+    assert!(
+        said.contains("not known: reading secret")
+            && said.contains("; reading it takes secretsmanager:GetSecretValue\n"),
+        "{said}"
+    );
+    operator.breaks_secret("providers/_all/flux-system/github-token");
+    let said = describe(&operator, "provider github --all-clusters").await;
+    assert!(
+        said.contains(
+            "the file holds no versions of a secret; mend that, or write it again: `commitstatus secret set github-token"
+        ),
+        "{said}"
+    );
+    assert!(!said.contains("secretsmanager:"), "{said}");
+}
+
+#[tokio::test]
+async fn the_last_event_of_a_cluster_is_the_one_its_statuses_tell_of_too() {
+    let operator = with_stack().await;
+    operator.store.put_item(kept("dev", "a", -18_000_000)).await;
+    let at = |milliseconds: i64| {
+        let mut status = of_rule(posted(SHA, &format!("dev/{milliseconds}")));
+        let at = Timestamp::from_millisecond(milliseconds).unwrap();
+        let state = shared::State::Success;
+        status.order_key = shared::OrderKey::new(shared::Rank::Result, at, "1", state, "00");
+        status
+    };
+    let last = async || {
+        let said = describe(&operator, "cluster dev").await;
+        let line = said.lines().find(|line| line.starts_with("Last event:")).unwrap();
+        line.trim_start_matches("Last event:").trim().to_owned()
+    };
+    // The same event, some seconds before it came here.
+    operator.store.put_status(&at(-18_008_000)).await;
+    let kept = "1969-12-31T19:00:00Z (5h ago): ReconciliationSucceeded of Kustomization/apps/a";
+    assert_eq!(last().await, kept);
+    let mut superseded = at(-30_000);
+    superseded.desired.state = shared::State::Superseded;
+    let mut theirs = at(-20_000);
+    theirs.cluster = "prod".into();
+    for status in [superseded, theirs] {
+        operator.store.put_status(&status).await;
+    }
+    assert_eq!(last().await, kept);
+    operator.store.put_status(&at(-60_000)).await;
+    assert_eq!(
+        last().await,
+        "1969-12-31T23:59:00Z (60s ago): ReconciliationSucceeded of Kustomization/flux-system/webapp"
+    );
+}
+
+#[tokio::test]
+async fn what_several_share_is_read_once() {
+    let mut operator = with_stack().await;
+    operator.store.put_item(kept("dev", "a", -60_000)).await;
+    for context in ["dev/a", "dev/b", "dev/c"] {
+        operator.store.put_status(&of_rule(posted(SHA, context))).await;
+    }
+    operator
+        .store
+        .put_item(json!({
+            "pk": "credential#_all/flux-system/github-token", "sk": "-", "hold_until": 40_000, "holds": 1,
+        }))
+        .await;
+    let (store, calls) = operator.store.counted();
+    operator.store = store;
+    let said = describe(&operator, "status 5394cb7").await;
+    assert_eq!(said.matches("held until ").count(), 3, "{said}");
+    assert_eq!(calls.count("GetItem statuses"), 0);
+    // One for the statuses, and one for their credentials.
+    assert_eq!(calls.count("BatchGetItem statuses"), 2);
+    describe(&operator, "cluster dev").await;
+    assert_eq!(calls.count("Scan statuses"), 1);
+}
+
+#[tokio::test]
 async fn a_cluster_says_how_its_key_stands_and_which_rules_are_in_effect() {
     let operator = with_stack().await;
     let own = of_rule(posted(SHA, "dev/a"));
-    let event = |cluster: &str, name: &str, received_at: i64| {
-        json!({
-            "pk": format!("object#{cluster}/Kustomization/apps/{name}"), "sk": "event@-", "cluster": cluster,
-            "generation": 1, "event_id": "00", "received_at": received_at, "expires_at": 1,
-            "event": {
-                "involvedObject": {"kind": "Kustomization", "namespace": "apps", "name": name}, "severity": "info",
-                "timestamp": "2026-08-07T13:12:43Z", "reason": "ReconciliationSucceeded",
-            },
-        })
-    };
     for item in [
-        event("dev", "a", -90_000),
-        event("dev", "b", -60_000),
-        event("other", "c", -1_000),
+        kept("dev", "a", -90_000),
+        kept("dev", "b", -60_000),
+        kept("other", "c", -1_000),
     ] {
         operator.store.put_item(item).await;
     }

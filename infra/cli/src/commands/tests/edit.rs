@@ -259,6 +259,7 @@ async fn an_edit_over_somebody_elses_is_refused_and_kept() {
     assert!(text.contains("prefix: mine"), "{text}");
     assert!(
         error.starts_with("nothing was changed; your text is kept in ")
+            && error.contains(": `commitstatus diff -f /")
             && error.contains(": somebody else changed CommitStatus flux-system/webapp meanwhile"),
         "{error}"
     );

@@ -5,7 +5,7 @@ use shared::item::{EventItem, event_sk, object_pk};
 
 use super::edit::Asked;
 use super::*;
-use crate::store::tests::posted;
+use crate::store::tests::{due, parked, posted};
 
 const SHA: &str = "5394cb7f48332b2de7c17dd8b8384bbc84b7e738";
 const EVENT: &str = concat!(
@@ -211,6 +211,38 @@ async fn a_commit_is_explained_by_the_last_event_of_each_object() {
 }
 
 #[tokio::test]
+async fn the_exit_code_says_whether_something_is_posted() {
+    let operator = Operator::with_rules().await;
+    operator.store.put_item(kept("dev", "podinfo")).await;
+    assert_eq!(
+        operator.asks("explain 5394cb7", "").await.code,
+        Ok(0),
+        "it would be"
+    );
+    let context = "dev/apps/kustomization/podinfo";
+    let mut ended = posted(SHA, context);
+    (ended.posted, ended.ended) = (None, Some("unknown-commit".into()));
+    for (status, code) in [
+        (posted(SHA, context), 0),
+        (due(SHA, context, 60_000), 0),
+        (parked(SHA, context, "forbidden"), 1),
+        (ended, 1),
+    ] {
+        operator.store.put_item(status).await;
+        let said = operator.asks("explain 5394cb7", "").await;
+        assert_eq!(said.code, Ok(code), "{}", said.out);
+        assert!(said.out.contains("    stands        success "), "{}", said.out);
+    }
+
+    let errors_only = RULES.replace("spec: {providerRef", "spec: {eventSeverity: error, providerRef");
+    let said = operator
+        .asks(&format!("explain -f - --event {EVENT}"), &errors_only)
+        .await;
+    assert_eq!(said.code, Ok(1), "{}", said.out);
+    assert!(said.out.contains("only if it clears a failure"), "{}", said.out);
+}
+
+#[tokio::test]
 async fn of_a_commit_nobody_has_sent_it_is_said_what_was_sent_instead() {
     let operator = Operator::with_rules().await;
     operator.says("cluster add prod", "").await.ok();
@@ -218,12 +250,13 @@ async fn of_a_commit_nobody_has_sent_it_is_said_what_was_sent_instead() {
     let said = operator.asks("explain 1111111", "").await;
     assert_eq!(said.code, Ok(1));
     insta::assert_snapshot!(said.out, @"
-    CLUSTER  LAST EVENT  COMMIT   OBJECT                      REASON
-    dev      0s ago      5394cb7  Kustomization/apps/podinfo  ReconciliationSucceeded
-    prod     none        -        -                           -
+    CLUSTER  SUSPENDED  LAST EVENT  COMMIT   OBJECT                      REASON
+    dev      false      0s ago      5394cb7  Kustomization/apps/podinfo  ReconciliationSucceeded
+    prod     false      none        -        -                           -
     ");
     assert!(
-        said.err.starts_with("no cluster has sent an event about 1111111"),
+        said.err
+            .starts_with("no event about 1111111 was taken in 30 days"),
         "{}",
         said.err
     );
