@@ -1,6 +1,5 @@
 //! The messages on the two queues, and the ids SQS wants beside them.
 
-use std::fmt::Write as _;
 use std::io;
 
 use jiff::Timestamp;
@@ -134,14 +133,17 @@ pub fn hex_sha256(parts: &[&str]) -> String {
     hex_of(&hash.finalize())
 }
 
+/// The hexadecimal digit of a number below 16.
+fn digit(nibble: u8) -> u8 {
+    b"0123456789abcdef"[usize::from(nibble & 15)]
+}
+
 fn hex_of(bytes: &[u8]) -> String {
     bytes
         .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+        .flat_map(|byte| [byte >> 4, *byte].map(digit))
+        .map(char::from)
+        .collect()
 }
 
 /// Writes JSON in plain ASCII: SQS refuses U+FFFE, U+FFFF and most control characters
@@ -157,7 +159,7 @@ pub fn to_ascii_json<T: Serialize>(value: &T) -> Result<String, serde_json::Erro
         AsciiFormatter,
     ))?;
     // The formatter writes ASCII only.
-    Ok(String::from_utf8_lossy(&body).into_owned())
+    String::from_utf8(body).map_err(serde::ser::Error::custom)
 }
 
 struct AsciiFormatter;
@@ -168,15 +170,18 @@ impl serde_json::ser::Formatter for AsciiFormatter {
         writer: &mut W,
         fragment: &str,
     ) -> io::Result<()> {
-        let plain = |c: char| matches!(c, ' '..='~');
+        let plain = |byte: u8| matches!(byte, b' '..=b'~');
         let mut rest = fragment;
-        while let Some(at) = rest.find(|c| !plain(c)) {
+        // The first byte that is not plain begins a character.
+        while let Some(at) = rest.bytes().position(|byte| !plain(byte)) {
             let (ascii, tail) = rest.split_at(at);
             writer.write_all(ascii.as_bytes())?;
             let mut chars = tail.chars();
             if let Some(c) = chars.next() {
                 for unit in c.encode_utf16(&mut [0; 2]) {
-                    write!(writer, "\\u{unit:04x}")?;
+                    let [high, low] = unit.to_be_bytes();
+                    let [a, b, c, d] = [high >> 4, high, low >> 4, low].map(digit);
+                    writer.write_all(&[b'\\', b'u', a, b, c, d])?;
                 }
             }
             rest = chars.as_str();

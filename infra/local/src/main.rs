@@ -172,7 +172,8 @@ In another terminal:
   commitstatus secret set github-token --cluster dev --namespace flux-system --key token
   commitstatus connect dev                            # what the cluster needs, for kubectl apply -f -
   commitstatus get statuses COMMIT                    # what became of a commit
-  commitstatus dlq list                               # what could not be handled
+  commitstatus explain COMMIT                         # and why, where there is no status
+  commitstatus check                                  # whether all is well
 ",
         data_dir.display(),
         service.instance.function_url,
