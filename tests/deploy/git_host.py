@@ -24,6 +24,10 @@ class Call:
         return self.body["context"], self.body["state"], self.body.get("description", "")
 
 
+# No repository has it.
+NULL_COMMIT = "0" * 40
+
+
 class GitHost:
     """Answers 201, but for commits that were told otherwise."""
 
@@ -40,7 +44,8 @@ class GitHost:
                 length = int(self.headers.get("Content-Length") or 0)
                 body = self.rfile.read(length)
                 code = host._take(self.command, self.path, self.headers.get("Authorization", ""), body)
-                answer = json.dumps({"id": 1} if code == 201 else {"message": "as the test wants it"}).encode()
+                said = {201: {"id": 1}, 422: {"message": f"No commit found for SHA: {NULL_COMMIT}"}}
+                answer = json.dumps(said.get(code, {"message": "as the test wants it"})).encode()
                 self.send_response(code)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(answer)))
@@ -71,6 +76,9 @@ class GitHost:
 
     def _take(self, method: str, path: str, authorization: str, body: bytes) -> int:
         commit = path.rsplit("/", 1)[-1]
+        if commit == NULL_COMMIT:
+            # What the operator's tool asks to learn whether it may post; the poster never does.
+            return 422
         with self._lock:
             waiting = self._answers.get(commit)
             code = waiting.pop(0) if waiting else 201
