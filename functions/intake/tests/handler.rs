@@ -670,6 +670,14 @@ async fn a_rotation_rejects_nothing() {
     assert_eq!(function.status(&new.after(30)).await, 202);
     assert_eq!(function.status(&old.after(30)).await, 401);
     assert_eq!(function.reads(), 3);
+
+    // Old before the rotation, new, old; newest, new.
+    let with_previous = function.sent().into_iter().map(|sent| {
+        let message: EventMessage = serde_json::from_str(&sent.body).unwrap();
+        message.previous_root_key
+    });
+    let expected = [false, false, true, false, true];
+    assert_eq!(with_previous.collect::<Vec<_>>(), expected);
 }
 
 #[tokio::test]
