@@ -213,13 +213,16 @@ fn stands(block: &mut Block, status: &StatusItem, now: Timestamp) {
             block.field("Since", at);
             block.field(
                 "What to do",
-                next(meaning(&PARKED, reason), "docs/errors.md#parked"),
+                next(meaning(&PARKED, reason), "docs/errors.md#parked", &status.commit7),
             );
         }
         Stand::Ended => {
             let reason = status.ended.as_deref().unwrap_or("no reason");
             block.field("Stands", format!("ended: {reason}"));
-            block.field("Meaning", next(meaning(&ENDED, reason), "docs/errors.md#ended"));
+            block.field(
+                "Meaning",
+                next(meaning(&ENDED, reason), "docs/errors.md#ended", &status.commit7),
+            );
         }
         Stand::Posted => block.painted("Stands", "posted", stand.style()),
         Stand::Unknown => block.field("Stands", "nothing is to be posted"),
@@ -256,10 +259,14 @@ fn stands(block: &mut Block, status: &StatusItem, now: Timestamp) {
     }
 }
 
-fn next(known: &str, place: &str) -> String {
+/// With the commit in every command, so that it can be copied.
+fn next(known: &str, place: &str, commit: &str) -> String {
     match known {
         "" => format!("a word of another release; see {place}"),
-        known => known.to_owned(),
+        known => known.replace(
+            "`commitstatus retry",
+            &format!("`commitstatus retry --commit {commit}"),
+        ),
     }
 }
 
