@@ -100,6 +100,8 @@ impl Store {
             .set_expression_attribute_names(names(&[FILTER]))
             .expression_attribute_values(":event", text(EVENT_SK))
             .expression_attribute_values(":since", number(since.as_millisecond()))
+            // Whether a root key is given up is decided by it.
+            .consistent_read(true)
             .into_paginator()
             .items()
             .send()
