@@ -82,6 +82,10 @@ pub struct StatusItem {
     /// When to try next, or since when it is parked; milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due_at: Option<i64>,
+    /// When its turn is among those that wait for the credential, in milliseconds. Kept until it has an end, so that a change
+    /// meanwhile loses no place; in the past once the turn has come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turn_at: Option<i64>,
     /// Why it is parked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parked: Option<String>,
@@ -347,6 +351,9 @@ pub struct CredentialItem {
     /// When the steady pace allows the next post; milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_slot: Option<i64>,
+    /// The first turn that no waiting status has; milliseconds. In the past if none waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_turn: Option<i64>,
     /// Until when a poster has the credential for itself, where the host wants one post at a time; milliseconds. It also
     /// tells this lease from any other.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -111,9 +111,14 @@ type Poster = poster::post::Deps<
     poster::adapters::RulesTable,
     local::ports::Secrets,
     TimeFn,
+>;
+type Sweeper = sweeper::handler::Deps<
+    sweeper::adapters::DueIndex,
+    Queue,
+    TimeFn,
+    sweeper::adapters::Timer,
     fn(i64) -> i64,
 >;
-type Sweeper = sweeper::handler::Deps<sweeper::adapters::DueIndex, Queue, TimeFn, fn(i64) -> i64>;
 
 /// The service and a Git host.
 pub(crate) struct World {
@@ -207,12 +212,14 @@ impl World {
                 hosts: hosts("127.0.0.0/8"),
                 app_tokens: poster::app_tokens::AppTokens::default(),
                 clock: time(),
-                jitter: no_jitter,
             },
             sweeper: sweeper::handler::Deps {
                 due: sweeper::adapters::DueIndex::new(dynamodb, statuses_name),
                 hints: posts.clone(),
                 clock: time(),
+                // The clock stands still within a sweep.
+                sleep: sweeper::adapters::Timer,
+                stay: SignedDuration::ZERO,
                 jitter: no_jitter,
             },
             clock,

@@ -39,9 +39,8 @@ type Poster = poster::post::Deps<
     poster::adapters::RulesTable,
     Secrets,
     TimeFn,
-    fn(i64) -> i64,
 >;
-type Sweeper = sweeper::handler::Deps<sweeper::adapters::DueIndex, Queue, TimeFn, fn(i64) -> i64>;
+type Sweeper = sweeper::handler::Deps<sweeper::adapters::DueIndex, Queue, TimeFn, Turns, fn(i64) -> i64>;
 
 /// What is kept warm. Lambda gives a sandbox one invocation at a time, and makes another one if all are taken.
 type Sandboxes<D> = Mutex<Vec<Arc<D>>>;
@@ -61,14 +60,26 @@ const NO_JITTER: fn(i64) -> i64 = |_| 0;
 /// Waiting is a turn after which the time has passed: others go on meanwhile.
 pub(crate) struct Turns(Arc<Sched>);
 
-impl poster::ports::Sleep for Turns {
-    async fn sleep(&self, duration: Duration) {
+impl Turns {
+    async fn wait(&self, duration: Duration) {
         let until = self.0.clock.millis() + i64::try_from(duration.as_millis()).unwrap();
         if self.0.turn(format!("waits {duration:?}"), false).await != Fault::None {
             return self.0.crash().await;
         }
         self.0.clock.advance_to(until);
         self.0.done();
+    }
+}
+
+impl poster::ports::Sleep for Turns {
+    async fn sleep(&self, duration: Duration) {
+        self.wait(duration).await;
+    }
+}
+
+impl sweeper::ports::Sleep for Turns {
+    async fn sleep(&self, duration: Duration) {
+        self.wait(duration).await;
     }
 }
 
@@ -92,6 +103,8 @@ pub(crate) struct World {
     sweepers: Sandboxes<Sweeper>,
     clusters: BTreeSet<String>,
     rule: SimRule,
+    /// How long a sweep stays: it makes many calls, so it does in every fourth history.
+    stay: SignedDuration,
 }
 
 impl Drop for World {
@@ -125,6 +138,11 @@ impl World {
             sweepers: Mutex::default(),
             clusters: history.events.iter().map(|event| event.cluster.clone()).collect(),
             rule: history.rule,
+            stay: if seed % 4 == 1 {
+                sweeper::handler::STAY
+            } else {
+                SignedDuration::ZERO
+            },
             sched,
             watch,
             table,
@@ -186,7 +204,6 @@ impl World {
             hosts: hosts(),
             app_tokens: poster::app_tokens::AppTokens::default(),
             clock: self.time(),
-            jitter: NO_JITTER,
         })
     }
 
@@ -195,6 +212,8 @@ impl World {
             due: sweeper::adapters::DueIndex::new(self.client.clone(), self.statuses.clone()),
             hints: self.posts.clone(),
             clock: self.time(),
+            sleep: Turns(Arc::clone(&self.sched)),
+            stay: self.stay,
             jitter: NO_JITTER,
         })
     }

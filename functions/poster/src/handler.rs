@@ -12,8 +12,8 @@ use crate::post::{Deps, TIME_FOR_ONE};
 
 /// Handles a batch: groups side by side, the messages of a group in order, so that writes on one commit never overlap.
 /// A failing message holds up its own group only; what was not begun before `deadline` came near is returned.
-pub async fn handle<S, P, W, R, T, C, J>(
-    deps: &Deps<S, P, W, R, T, C, J>,
+pub async fn handle<S, P, W, R, T, C>(
+    deps: &Deps<S, P, W, R, T, C>,
     batch: SqsEvent,
     deadline: Timestamp,
 ) -> SqsBatchResponse
@@ -24,7 +24,6 @@ where
     R: RuleStore,
     T: SecretStore,
     C: Fn() -> Timestamp,
-    J: Fn(i64) -> i64,
 {
     let groups = by_group(batch.records).into_iter().map(|group| async move {
         let mut messages = group.into_iter();
@@ -77,8 +76,8 @@ fn by_group(records: Vec<SqsMessage>) -> Vec<Vec<SqsMessage>> {
     groups.into_iter().map(|(_, messages)| messages).collect()
 }
 
-async fn handle_message<S, P, W, R, T, C, J>(
-    deps: &Deps<S, P, W, R, T, C, J>,
+async fn handle_message<S, P, W, R, T, C>(
+    deps: &Deps<S, P, W, R, T, C>,
     record: &SqsMessage,
     deadline: Timestamp,
 ) -> Result<(), Unavailable>
@@ -89,7 +88,6 @@ where
     R: RuleStore,
     T: SecretStore,
     C: Fn() -> Timestamp,
-    J: Fn(i64) -> i64,
 {
     match serde_json::from_str::<PostHint>(record.body.as_deref().unwrap_or_default()) {
         Ok(hint) => deps.work_on(&hint.key, deadline).await,

@@ -55,7 +55,6 @@ async fn main() -> Result<(), Error> {
         hosts,
         app_tokens: AppTokens::default(),
         clock,
-        jitter: |below| fastrand::i64(0..below),
     };
     run(service_fn(move |event: LambdaEvent<_>| async move {
         // Lambda's deadline is in milliseconds; one beyond what a timestamp can say is none.

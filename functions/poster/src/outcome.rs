@@ -21,8 +21,6 @@ const FIRST_HOLD_MILLIS: i64 = 60_000;
 const LONGEST_HOLD_MILLIS: i64 = 30 * 60_000;
 /// Longest text of the host that is kept, so that a status stays below 1 KiB, one write unit.
 const LAST_ERROR_CHARS: usize = 120;
-/// Posts of a held credential are spread over this time when the hold ends.
-pub const SPREAD_MILLIS: i64 = 20_000;
 
 /// What is written down about a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +56,8 @@ pub struct Retry {
     pub counts: Counts,
     /// Until when nobody may claim it.
     pub claim_until: Option<i64>,
+    /// Its turn among those that wait for the credential, if it was given one.
+    pub turn_at: Option<i64>,
     /// The host's words.
     pub error: Option<String>,
 }
@@ -97,6 +97,7 @@ pub fn outcome(item: &StatusItem, error: &PostError, now: Timestamp) -> (Record,
         open: false,
         counts: Counts::Attempt,
         claim_until: None,
+        turn_at: None,
         error: text.clone(),
     };
     match error {
@@ -242,6 +243,7 @@ pub(crate) mod tests {
             claim_until: None,
             due: Some(due_shard(&key)),
             due_at: None,
+            turn_at: None,
             parked: None,
             ended: None,
             attempts: 0,
@@ -280,6 +282,7 @@ pub(crate) mod tests {
             open: false,
             counts: Counts::Attempt,
             claim_until: None,
+            turn_at: None,
             error: Some(error.to_string()),
         }
     }

@@ -2,11 +2,18 @@
 
 pub use hosts::Pace;
 
-/// A slot no further away is waited for in the function; a later one becomes the due date.
-pub const LONGEST_WAIT_MILLIS: i64 = 3_000;
+/// A slot no further away is waited for in the function. For a later one the status gets a turn, which is its due date.
+pub const LONGEST_WAIT_MILLIS: i64 = 2_000;
+
+/// How much earlier than its turn a status may come: the clocks of two functions are never the same.
+pub const EARLY_MILLIS: i64 = 1_000;
+
+/// Where statuses wait for their turns, one without a turn is posted only if the credential has rested for this long: longer
+/// than the sweeper does between two sweeps, so turns are late for another reason, or belonged to what ended without a post.
+pub const IDLE_MILLIS: i64 = 20_000;
 
 /// A credential that another poster is using is asked for again after each of these waits, together less than
-/// [`LONGEST_WAIT_MILLIS`]; then the status gets a due date.
+/// [`LONGEST_WAIT_MILLIS`]; then the status gets a turn.
 pub const BUSY_WAITS_MILLIS: [u64; 3] = [250, 500, 1_000];
 
 /// A credential that is too fast posts at a sixteenth of its pace at the slowest.

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use shared::ErrorChain;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use crate::pace::{BUSY_WAITS_MILLIS, Pace};
+use crate::pace::{BUSY_WAITS_MILLIS, LONGEST_WAIT_MILLIS, Pace};
 use crate::ports::{CredentialStore, Lease, Sleep, Slot, Unavailable};
 
 /// Until when this process has the credential, as the last post in line left it.
@@ -89,7 +89,8 @@ impl<P: CredentialStore, W: Sleep> Pacer<P, W> {
     }
 
     /// Waits for the credential's next slot, and a short time for another process to finish with the credential. The post
-    /// is over `millis` after its slot.
+    /// is over `millis` after its slot. One that is not `in_turn` lets those go first that wait for theirs, unless this
+    /// process has the credential already: the line it stands in is short.
     ///
     /// # Errors
     /// If the table does not answer.
@@ -97,15 +98,17 @@ impl<P: CredentialStore, W: Sleep> Pacer<P, W> {
         &self,
         place: &mut Place<'_>,
         millis: i64,
+        in_turn: bool,
         clock: &impl Fn() -> Timestamp,
     ) -> Result<Turn, Unavailable> {
         let mut waits = BUSY_WAITS_MILLIS.into_iter();
         loop {
             let now = clock().as_millisecond();
             let lease = place.line.as_deref().map(|ours| Lease { millis, ours: *ours });
+            let in_turn = in_turn || lease.is_some_and(|lease| lease.ours.is_some());
             let slot = self
                 .store
-                .reserve(place.credential, place.pace, lease, now)
+                .reserve(place.credential, place.pace, lease, in_turn, now)
                 .await?;
             match slot {
                 Slot::At {
@@ -127,9 +130,10 @@ impl<P: CredentialStore, W: Sleep> Pacer<P, W> {
                         until: lease,
                     });
                 }
-                Slot::Busy(until) => match waits.next() {
+                Slot::Busy(_) => match waits.next() {
                     Some(wait) => self.sleep.sleep(Duration::from_millis(wait)).await,
-                    None => return Ok(Turn::NotBefore(until, None)),
+                    // Its lease may last for much longer, but hardly does.
+                    None => return Ok(Turn::NotBefore(now + LONGEST_WAIT_MILLIS, None)),
                 },
                 Slot::NotBefore(millis) => return Ok(Turn::NotBefore(millis, None)),
                 Slot::Held { until, reason } => return Ok(Turn::NotBefore(until, reason)),

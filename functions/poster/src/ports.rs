@@ -106,7 +106,7 @@ pub enum Slot {
         /// Until when nobody else posts, if a lease was asked for; it also tells this lease from any other.
         lease: Option<i64>,
     },
-    /// The pace allows it at this millisecond; nothing is reserved.
+    /// The pace allows it at this millisecond, or others wait; nothing is reserved.
     NotBefore(i64),
     /// Another poster has the credential until this millisecond at the latest; nothing is reserved.
     Busy(i64),
@@ -130,14 +130,25 @@ pub struct Limit {
 
 /// Pace, holds and leases of credentials, in the `statuses` table.
 pub trait CredentialStore {
-    /// Reserves the next slot, and the credential with it if a lease is asked for.
+    /// Reserves the next slot, and the credential with it if a lease is asked for. What is not `in_turn` gets none while
+    /// others wait for their turns, unless the credential rests nevertheless ([`crate::pace::IDLE_MILLIS`]).
     fn reserve(
         &self,
         credential: &str,
         pace: Pace,
         lease: Option<Lease>,
+        in_turn: bool,
         now: i64,
     ) -> impl Future<Output = Result<Slot, Unavailable>> + Send;
+
+    /// The next turn that no waiting status has, in milliseconds, at `earliest` or later: one each interval of the pace.
+    fn next_turn(
+        &self,
+        credential: &str,
+        pace: Pace,
+        earliest: i64,
+        now: i64,
+    ) -> impl Future<Output = Result<i64, Unavailable>> + Send;
 
     /// Ends a lease, unless another poster has the credential meanwhile.
     fn end(

@@ -15,7 +15,8 @@ use shared::metrics::{
 use crate::app_tokens::AppTokens;
 use crate::credentials::{Credentials, Entry, NoEntry};
 use crate::host::Hosts;
-use crate::outcome::{self, Counts, Hold, Record, Retry, SPREAD_MILLIS, backoff};
+use crate::outcome::{self, Counts, Hold, Record, Retry, backoff};
+use crate::pace::EARLY_MILLIS;
 use crate::pacer::{Pacer, Place, Turn};
 use crate::ports::{
     Claim, Claimed, CredentialStore, Limit, Recorded, RuleStore, SecretStore, Sleep, StatusStore, Unavailable,
@@ -48,7 +49,7 @@ const HELD: &str = "held";
 const ROUNDS: usize = 5;
 
 /// What posting works with.
-pub struct Deps<S, P, W, R, T, C, J> {
+pub struct Deps<S, P, W, R, T, C> {
     /// Statuses.
     pub statuses: S,
     /// Pace, holds, and whose turn it is.
@@ -63,11 +64,9 @@ pub struct Deps<S, P, W, R, T, C, J> {
     pub app_tokens: AppTokens,
     /// The clock.
     pub clock: C,
-    /// A random number below its argument.
-    pub jitter: J,
 }
 
-impl<S, P, W, R, T, C, J> Deps<S, P, W, R, T, C, J>
+impl<S, P, W, R, T, C> Deps<S, P, W, R, T, C>
 where
     S: StatusStore,
     P: CredentialStore,
@@ -75,7 +74,6 @@ where
     R: RuleStore,
     T: SecretStore,
     C: Fn() -> Timestamp,
-    J: Fn(i64) -> i64,
 {
     /// Posts a status if something is due, and again while it changes meanwhile. The invocation ends at `deadline`.
     ///
@@ -174,7 +172,9 @@ where
             .line_up(&target.secrets.credential, host.pace(), patience)
             .await
         else {
-            return Ok(self.not_before((self.clock)().as_millisecond(), None));
+            return self
+                .wait(item, target, (self.clock)().as_millisecond(), None)
+                .await;
         };
         let record = self.post_in_turn(item, target, deadline, &mut place).await;
         self.pacer.leave(place, (self.clock)()).await;
@@ -192,10 +192,13 @@ where
         let now = (self.clock)();
         if now + time_for_one(host) > deadline {
             // Those before it in line took their time.
-            return Ok(self.not_before(now.as_millisecond(), None));
+            return self.wait(item, target, now.as_millisecond(), None).await;
         }
         // Before the secret is read: a credential that is held is not looked at either.
-        let mut turn = match self.turn(target, deadline, place).await? {
+        let in_turn = item
+            .turn_at
+            .is_some_and(|turn_at| turn_at <= now.as_millisecond() + EARLY_MILLIS);
+        let mut turn = match self.turn(item, target, deadline, place, in_turn).await? {
             Ok(turn) => turn,
             Err(later) => return Ok(later),
         };
@@ -217,7 +220,8 @@ where
             target_url: item.desired.target_url.as_deref(),
         };
         let Some(mut attempt) = self.attempt(&entry, &status, target, turn.ends).await else {
-            return Ok(self.not_before((self.clock)().as_millisecond(), None));
+            let now = (self.clock)().as_millisecond();
+            return self.wait(item, target, now, None).await;
         };
         if let Err(error) = &attempt.answer
             && may_be_the_credential(error)
@@ -232,13 +236,16 @@ where
                 self.app_tokens.forget(app, &target.repository).await;
             }
             if attempt.with_kept_token || !mended.is_same_as(&entry) {
-                turn = match self.turn(target, deadline, place).await? {
+                turn = match self.turn(item, target, deadline, place, true).await? {
                     Ok(turn) => turn,
                     Err(later) => return Ok(later),
                 };
                 attempt = match self.attempt(&mended, &status, target, turn.ends).await {
                     Some(attempt) => attempt,
-                    None => return Ok(self.not_before((self.clock)().as_millisecond(), None)),
+                    None => {
+                        let now = (self.clock)().as_millisecond();
+                        return self.wait(item, target, now, None).await;
+                    }
                 };
             }
         }
@@ -262,13 +269,13 @@ where
             Err(error) => {
                 let now = (self.clock)();
                 match outcome::outcome(item, &error, now) {
-                    (_, Some(Hold::Refused)) => self.refused(target, &error.to_string()).await,
+                    (_, Some(Hold::Refused)) => self.refused(item, target, &error.to_string()).await,
                     (_, Some(Hold::Until { millis, too_fast })) => {
                         let limit = Limit {
                             until: millis,
                             too_fast: too_fast.then_some(turn.reserved),
                         };
-                        self.limited(target, limit, &error.to_string()).await
+                        self.limited(item, target, limit, &error.to_string()).await
                     }
                     (record, None) => Ok(record),
                 }
@@ -346,15 +353,17 @@ where
     /// than this function does.
     async fn turn(
         &self,
+        item: &StatusItem,
         target: &Target,
         deadline: Timestamp,
         place: &mut Place<'_>,
+        in_turn: bool,
     ) -> Result<Result<BegunTurn, Record>, Unavailable> {
         let deadline = deadline - TIME_TO_RECORD;
         let left = deadline.duration_since((self.clock)());
         let millis = (asked(target).min(left) + TIME_TO_PREPARE).as_millis();
         let millis = i64::try_from(millis).unwrap_or(i64::MAX);
-        match self.pacer.turn(place, millis, &self.clock).await? {
+        match self.pacer.turn(place, millis, in_turn, &self.clock).await? {
             Turn::Now {
                 reserved,
                 was_held,
@@ -367,12 +376,18 @@ where
                     ends: lease_end.map_or(deadline, |end| end.min(deadline)),
                 }))
             }
-            Turn::NotBefore(millis, reason) => Ok(Err(self.not_before(millis, reason))),
+            Turn::NotBefore(millis, reason) => Ok(Err(self.wait(item, target, millis, reason).await?)),
         }
     }
 
     /// The host's limit is met: the credential rests, and its statuses with it, until the instant the host named.
-    async fn limited(&self, target: &Target, limit: Limit, error: &str) -> Result<Record, Unavailable> {
+    async fn limited(
+        &self,
+        item: &StatusItem,
+        target: &Target,
+        limit: Limit,
+        error: &str,
+    ) -> Result<Record, Unavailable> {
         let error = outcome::cut(error);
         let now = (self.clock)().as_millisecond();
         let doublings = self
@@ -390,11 +405,11 @@ where
         );
         metrics::counter!(RATE_LIMITS).increment(1);
         count(HELD, 1);
-        Ok(self.not_before(limit.until, Some(error)))
+        self.wait(item, target, limit.until, Some(error)).await
     }
 
     /// The credential is missing or refused: it rests, and its statuses with it, until it is tried again.
-    async fn refused(&self, target: &Target, error: &str) -> Result<Record, Unavailable> {
+    async fn refused(&self, item: &StatusItem, target: &Target, error: &str) -> Result<Record, Unavailable> {
         let error = outcome::cut(error);
         let now = (self.clock)().as_millisecond();
         let until = self
@@ -411,7 +426,7 @@ where
         );
         metrics::counter!(CREDENTIALS_REFUSED).increment(1);
         count(HELD, 1);
-        Ok(self.not_before(until, Some(error)))
+        self.wait(item, target, until, Some(error)).await
     }
 
     /// What the secrets hold cannot be used. Certificates and proxies are no credential: others may have the same one
@@ -424,7 +439,7 @@ where
     ) -> Result<Record, Unavailable> {
         let error = ErrorChain(missing).to_string();
         if missing.is_about_the_credential() {
-            return self.refused(target, &error).await;
+            return self.refused(item, target, &error).await;
         }
         tracing::error!(
             provider = %item.provider,
@@ -441,20 +456,48 @@ where
             open: false,
             counts: Counts::Attempt,
             claim_until: None,
+            turn_at: None,
             error: Some(outcome::cut(error)),
         }
     }
 
-    fn not_before(&self, millis: i64, error: Option<String>) -> Record {
-        let due_at = millis + (self.jitter)(SPREAD_MILLIS);
-        Record::Retry(Retry {
-            due_at,
-            open: false,
-            counts: Counts::Nothing,
-            claim_until: None,
-            error,
-        })
+    /// Gives a status its turn behind those that wait for the credential already, so that they come one after the other
+    /// whenever there is time again, and none comes in vain. A turn that is still to come is kept.
+    async fn wait(
+        &self,
+        item: &StatusItem,
+        target: &Target,
+        earliest: i64,
+        error: Option<String>,
+    ) -> Result<Record, Unavailable> {
+        let now = (self.clock)().as_millisecond();
+        if let Some(turn_at) = item
+            .turn_at
+            .filter(|turn_at| *turn_at > now && *turn_at >= earliest)
+            && item.credential == target.secrets.credential
+        {
+            return Ok(waits(turn_at, error));
+        }
+        let pace = target.repository.host_kind.pace();
+        let turn_at = self
+            .pacer
+            .store
+            .next_turn(&target.secrets.credential, pace, earliest, now)
+            .await?;
+        Ok(waits(turn_at, error))
     }
+}
+
+/// What is written down about a status whose turn comes later.
+fn waits(turn_at: i64, error: Option<String>) -> Record {
+    Record::Retry(Retry {
+        due_at: turn_at,
+        open: false,
+        counts: Counts::Nothing,
+        claim_until: None,
+        turn_at: Some(turn_at),
+        error,
+    })
 }
 
 /// Whether another credential might get another answer: a host that does not let us see a repository says that there is

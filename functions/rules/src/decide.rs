@@ -141,6 +141,7 @@ pub(crate) mod tests {
             claim_until: None,
             due: None,
             due_at: None,
+            turn_at: None,
             parked: None,
             ended: None,
             attempts: 0,

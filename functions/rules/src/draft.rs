@@ -201,6 +201,7 @@ pub fn draft(message: &EventMessage, reference: &Reference, subject: &Subject<'_
         claim_until: None,
         due: Some(due_shard(&key)),
         due_at: None,
+        turn_at: None,
         parked: None,
         ended: None,
         attempts: 0,

@@ -1,40 +1,57 @@
 //! One sweep.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
+use futures_util::future::join_all;
 use futures_util::{StreamExt as _, stream};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use shared::ErrorChain;
 use shared::item::DUE_SHARDS;
 use shared::message::PostHint;
 use shared::metrics::{DUE, OUTCOME, PARKED, SWEEPS};
 
-use crate::ports::{DueStatus, DueStore, HintQueue, Unavailable};
+use crate::ports::{DueStatus, DueStore, HintQueue, Sleep, Unavailable};
+
+/// How long a sweep stays where statuses wait for their turns, to send each hint at its own. Less than from one sweep to the
+/// next, and than the function's timeout by what one more look may take.
+pub const STAY: SignedDuration = SignedDuration::from_secs(45);
+
+/// After this time no hint is sent any more: what is left is due in the next sweep.
+const LONGEST_MILLIS: i64 = 50_000;
 
 /// How far a due date is moved before its hint is sent: a hint that is lost is sent again after this time.
 const LEASE_MILLIS: i64 = 120_000;
 
-/// Statuses read of each shard in one sweep. What is left is still due a minute later.
+/// Statuses read of each shard in one look. What is left is still due in the next one.
 const PER_SHARD: usize = 250;
 
-/// Shards read at the same time. Each has a connection of its own, and a TLS handshake costs more than the wait for the
-/// shards before: docs/performance.md.
+/// Shards read, and hints sent, at the same time. Each has a connection of its own, and a TLS handshake costs more than the
+/// wait for those before: docs/performance.md.
 const AT_ONCE: usize = 4;
 
-/// Hints for one credential in one sweep: what a host that advises one write a second takes until the next one.
-const PER_CREDENTIAL: i64 = 60;
+/// Time between two looks.
+const LOOK_MILLIS: i64 = 5_000;
 
-/// Time between two sweeps.
-const SWEEP_MILLIS: i64 = 60_000;
+/// Hints whose turns come within this time go together, none before its turn.
+const MOMENT_MILLIS: i64 = 200;
+
+/// Hints for one credential in one look: what the fastest pace takes until the next one. Whatever comes with its turn is
+/// never as many.
+const PER_CREDENTIAL: i64 = 50;
 
 /// What the sweep works with.
-pub struct Deps<D, H, C, J> {
+pub struct Deps<D, H, C, W, J> {
     /// Due dates.
     pub due: D,
     /// The `posts` queue.
     pub hints: H,
     /// The clock.
     pub clock: C,
+    /// Waits for turns.
+    pub sleep: W,
+    /// How long to stay for turns that come: [`STAY`]. With zero, what is due now is all.
+    pub stay: SignedDuration,
     /// A random number below its argument.
     pub jitter: J,
 }
@@ -46,29 +63,95 @@ pub struct Swept {
     pub due: usize,
     /// Hints sent.
     pub hinted: usize,
-    /// Statuses of credentials that have enough to do, moved to a later minute.
+    /// Statuses of credentials that have enough to do, moved to a later look.
     pub spread: usize,
     /// Statuses that could not be handled; they stay due.
     pub failed: usize,
 }
 
-/// Sends hints for what is due.
+/// Sends hints for what is due, and stays for what becomes due meanwhile, each at its time: a credential that has more to
+/// post than its pace allows posts the whole minute, and nobody waits for it in a function of the poster.
 ///
 /// # Errors
 /// If no shard of the index could be read, so that the failed invocation is seen.
-pub async fn handle<D, H, C, J>(deps: &Deps<D, H, C, J>) -> Result<Swept, Unavailable>
+pub async fn handle<D, H, C, W, J>(deps: &Deps<D, H, C, W, J>) -> Result<Swept, Unavailable>
 where
     D: DueStore,
     H: HintQueue,
     C: Fn() -> Timestamp,
+    W: Sleep,
     J: Fn(i64) -> i64,
 {
-    let now = (deps.clock)().as_millisecond();
-    let shards: Vec<_> = stream::iter((0..DUE_SHARDS).map(|shard| deps.due.due(shard, now, PER_SHARD)))
+    let begun = (deps.clock)().as_millisecond();
+    let stay = i64::try_from(deps.stay.as_millis()).unwrap_or_default();
+    let ends = begun + stay;
+    let mut swept = Swept::default();
+    let mut is_whole = true;
+    let mut first_due = None;
+    for looks in 0..=stay / LOOK_MILLIS {
+        let now = (deps.clock)().as_millisecond();
+        if looks > 0 && now >= ends {
+            break;
+        }
+        let (statuses, was_whole) = match look(deps, ends).await {
+            Ok(read) => read,
+            Err(error) if looks == 0 => {
+                count_sweep("failed");
+                return Err(error);
+            }
+            Err(error) => {
+                tracing::error!(error = %ErrorChain(&error), outcome = "failed", "what is due could not be read again");
+                is_whole = false;
+                break;
+            }
+        };
+        is_whole &= was_whole;
+        let next_look = now + LOOK_MILLIS;
+        let (near, far): (Vec<_>, Vec<_>) = statuses
+            .into_iter()
+            .partition(|status| status.due_at <= if stay > 0 { next_look } else { now });
+        first_due.get_or_insert_with(|| near.iter().filter(|status| status.due_at <= now).count());
+        if near.is_empty() && far.is_empty() {
+            break;
+        }
+        hint(deps, &near, now, begun + LONGEST_MILLIS, &mut swept).await;
+        if stay > 0 {
+            // What the poster turns away meanwhile comes soon.
+            wait_until(deps, next_look.min(ends)).await;
+        }
+    }
+    tracing::info!(
+        swept.due = swept.due,
+        swept.hinted = swept.hinted,
+        swept.spread = swept.spread,
+        swept.failed = swept.failed,
+        outcome = "swept",
+        "{} due, {} hinted, {} moved to a later look, {} failed",
+        swept.due,
+        swept.hinted,
+        swept.spread,
+        swept.failed,
+    );
+    if is_whole {
+        record(DUE, first_due.unwrap_or_default());
+    }
+    count_sweep(if is_whole && swept.failed == 0 {
+        "swept"
+    } else {
+        "failed"
+    });
+    Ok(swept)
+}
+
+/// What is due at `until`, the longest due first, and whether that is all that could be read.
+async fn look<D: DueStore, H, C, W, J>(
+    deps: &Deps<D, H, C, W, J>,
+    until: i64,
+) -> Result<(Vec<DueStatus>, bool), Unavailable> {
+    let shards: Vec<_> = stream::iter((0..DUE_SHARDS).map(|shard| deps.due.due(shard, until, PER_SHARD)))
         .buffered(AT_ONCE)
         .collect()
         .await;
-    let mut swept = Swept::default();
     let mut statuses = Vec::new();
     let mut unread = None;
     for shard in shards {
@@ -80,61 +163,81 @@ where
     let is_whole = unread.is_none();
     if let Some(error) = unread {
         if statuses.is_empty() {
-            count_sweep("failed");
             return Err(error);
         }
         tracing::error!(error = %ErrorChain(&error), outcome = "failed", "part of what is due could not be read");
     }
     statuses.sort_by_key(|status| status.due_at);
-    swept.due = statuses.len();
+    Ok((statuses, is_whole))
+}
 
+/// Sends a hint for each status at its time. They are sorted by it.
+async fn hint<D, H, C, W, J>(
+    deps: &Deps<D, H, C, W, J>,
+    statuses: &[DueStatus],
+    now: i64,
+    last: i64,
+    swept: &mut Swept,
+) where
+    D: DueStore,
+    H: HintQueue,
+    C: Fn() -> Timestamp,
+    W: Sleep,
+    J: Fn(i64) -> i64,
+{
     let mut of_credential: HashMap<&str, i64> = HashMap::new();
-    for status in &statuses {
-        let before = of_credential.entry(status.credential.as_str()).or_default();
-        let sweeps_later = *before / PER_CREDENTIAL;
-        *before += 1;
-        match sweep_one(deps, status, sweeps_later, now).await {
-            Ok(Some(true)) => swept.hinted += 1,
-            Ok(Some(false)) => swept.spread += 1,
-            Ok(None) => {}
-            Err(error) => {
-                swept.failed += 1;
-                tracing::error!(
-                    commit.repository = %status.key.repository(),
-                    commit.sha = %status.key.sha(),
-                    status.context = %status.key.sk,
-                    error = %ErrorChain(&error),
-                    outcome = "failed",
-                    "hint for a due status not sent, it stays due"
-                );
+    let moment = |status: &DueStatus| (status.due_at.max(now) - now) / MOMENT_MILLIS;
+    for together in statuses.chunk_by(|one, other| moment(one) == moment(other)) {
+        if let Some(last) = together.last() {
+            wait_until(deps, last.due_at).await;
+        }
+        for some in together.chunks(AT_ONCE) {
+            let sent = some.iter().map(|status| {
+                let before = of_credential.entry(status.credential.as_str()).or_default();
+                let looks_later = *before / PER_CREDENTIAL;
+                *before += 1;
+                async move { (status, hint_one(deps, status, looks_later).await) }
+            });
+            if (deps.clock)().as_millisecond() > last {
+                return;
+            }
+            for (status, done) in join_all(sent).await {
+                swept.due += 1;
+                match done {
+                    Ok(Some(true)) => swept.hinted += 1,
+                    Ok(Some(false)) => swept.spread += 1,
+                    Ok(None) => {}
+                    Err(error) => {
+                        swept.failed += 1;
+                        tracing::error!(
+                            commit.repository = %status.key.repository(),
+                            commit.sha = %status.key.sha(),
+                            status.context = %status.key.sk,
+                            error = %ErrorChain(&error),
+                            outcome = "failed",
+                            "hint for a due status not sent, it stays due"
+                        );
+                    }
+                }
             }
         }
     }
-    tracing::info!(
-        swept.due = swept.due,
-        swept.hinted = swept.hinted,
-        swept.spread = swept.spread,
-        swept.failed = swept.failed,
-        outcome = "swept",
-        "{} due, {} hinted, {} moved to a later minute, {} failed",
-        swept.due,
-        swept.hinted,
-        swept.spread,
-        swept.failed,
-    );
-    if is_whole {
-        record(DUE, swept.due);
+}
+
+async fn wait_until<D, H, C, W, J>(deps: &Deps<D, H, C, W, J>, millis: i64)
+where
+    C: Fn() -> Timestamp,
+    W: Sleep,
+{
+    if let Ok(wait) = u64::try_from(millis - (deps.clock)().as_millisecond())
+        && wait > 0
+    {
+        deps.sleep.sleep(Duration::from_millis(wait)).await;
     }
-    count_sweep(if is_whole && swept.failed == 0 {
-        "swept"
-    } else {
-        "failed"
-    });
-    Ok(swept)
 }
 
 /// Tells how many statuses wait for a person. For the metric alone, so that only a function that is listened to asks.
-pub async fn count_parked<D: DueStore, H, C, J>(deps: &Deps<D, H, C, J>) {
+pub async fn count_parked<D: DueStore, H, C, W, J>(deps: &Deps<D, H, C, W, J>) {
     let mut parked = 0;
     let mut shards = stream::iter((0..DUE_SHARDS).map(|shard| deps.due.parked(shard))).buffered(AT_ONCE);
     while let Some(shard) = shards.next().await {
@@ -159,20 +262,21 @@ fn count_sweep(outcome: &'static str) {
     metrics::counter!(SWEEPS, OUTCOME => outcome).increment(1);
 }
 
-/// `Some(true)` if hinted, `Some(false)` if moved to a later sweep, `None` if somebody else was faster.
-async fn sweep_one<D, H, C, J>(
-    deps: &Deps<D, H, C, J>,
+/// `Some(true)` if hinted, `Some(false)` if moved to a later look, `None` if somebody else was faster.
+async fn hint_one<D, H, C, W, J>(
+    deps: &Deps<D, H, C, W, J>,
     status: &DueStatus,
-    sweeps_later: i64,
-    now: i64,
+    looks_later: i64,
 ) -> Result<Option<bool>, Unavailable>
 where
     D: DueStore,
     H: HintQueue,
+    C: Fn() -> Timestamp,
     J: Fn(i64) -> i64,
 {
-    if sweeps_later > 0 {
-        let due_at = now + sweeps_later * SWEEP_MILLIS + (deps.jitter)(SWEEP_MILLIS / 2);
+    let now = (deps.clock)().as_millisecond();
+    if looks_later > 0 {
+        let due_at = now + looks_later * LOOK_MILLIS + (deps.jitter)(LOOK_MILLIS / 2);
         return Ok(deps.due.postpone(status, due_at, now).await?.then_some(false));
     }
     if !deps.due.postpone(status, now + LEASE_MILLIS, now).await? {
@@ -193,6 +297,7 @@ mod tests {
     use emf::recorded::Recorded;
     use shared::message::{QueueMessage, StatusKey};
     use std::sync::Mutex;
+    use std::sync::atomic::{AtomicI64, Ordering};
 
     #[derive(Default)]
     struct World {
@@ -206,17 +311,21 @@ mod tests {
         table_down: bool,
         /// A shard of the index that cannot be read.
         unread: Option<u8>,
+        /// What becomes due when the first hint is sent.
+        turned_away: Mutex<Option<DueStatus>>,
     }
 
     impl DueStore for &World {
-        async fn due(&self, shard: u8, now: i64, limit: usize) -> Result<Vec<DueStatus>, Unavailable> {
+        async fn due(&self, shard: u8, until: i64, limit: usize) -> Result<Vec<DueStatus>, Unavailable> {
             if self.table_down || self.unread == Some(shard) {
                 return Err(Unavailable::to("read what is due")("down".to_owned()));
             }
-            let due = self
-                .due
-                .iter()
-                .filter(|status| shard == 0 && status.due_at <= now);
+            let moved = self.moved.lock().unwrap();
+            let turned_away = self.turned_away.lock().unwrap();
+            let due = self.due.iter().chain(turned_away.iter()).filter(|status| {
+                let is_there = shard == 0 && !moved.iter().any(|(key, _)| *key == status.key.sk);
+                is_there && status.due_at <= until && (status.key.sk != "turned away" || !moved.is_empty())
+            });
             Ok(due.take(limit).cloned().collect())
         }
 
@@ -261,13 +370,24 @@ mod tests {
         handle(&deps(world)).await
     }
 
-    type Sweeper<'a> = Deps<&'a World, &'a World, fn() -> Timestamp, fn(i64) -> i64>;
+    type Sweeper<'a> = Deps<&'a World, &'a World, fn() -> Timestamp, Never, fn(i64) -> i64>;
+
+    /// Nothing is waited for by a sweep that does not stay.
+    struct Never;
+
+    impl Sleep for Never {
+        async fn sleep(&self, duration: Duration) {
+            panic!("waits {duration:?}");
+        }
+    }
 
     fn deps(world: &World) -> Sweeper<'_> {
         Deps {
             due: world,
             hints: world,
             clock: || Timestamp::from_millisecond(1_000_000).unwrap(),
+            sleep: Never,
+            stay: SignedDuration::ZERO,
             jitter: |_| 7,
         }
     }
@@ -363,8 +483,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_busy_credential_is_spread_over_minutes_and_leaves_others_alone() {
-        let mut due: Vec<DueStatus> = (0..130).map(|n| status(&format!("busy{n}"), n, "busy")).collect();
+    async fn one_busy_credential_is_spread_over_looks_and_leaves_others_alone() {
+        let mut due: Vec<DueStatus> = (0..110).map(|n| status(&format!("busy{n}"), n, "busy")).collect();
         due.push(status("other", 500, "other"));
         let world = World {
             due,
@@ -376,16 +496,16 @@ mod tests {
         assert_eq!(
             swept,
             Swept {
-                due: 131,
-                hinted: 61,
-                spread: 70,
+                due: 111,
+                hinted: 51,
+                spread: 60,
                 failed: 0
             }
         );
         let moved = world.moved.lock().unwrap();
-        assert_eq!(moved[60], ("busy60".into(), 1_000_000 + SWEEP_MILLIS + 7));
-        assert_eq!(moved[120], ("busy120".into(), 1_000_000 + 2 * SWEEP_MILLIS + 7));
-        assert_eq!(moved[130].0, "other");
+        assert_eq!(moved[50], ("busy50".into(), 1_000_000 + LOOK_MILLIS + 7));
+        assert_eq!(moved[100], ("busy100".into(), 1_000_000 + 2 * LOOK_MILLIS + 7));
+        assert_eq!(moved[110].0, "other");
     }
 
     #[tokio::test]
@@ -404,6 +524,108 @@ mod tests {
             }
         );
         assert!(world.sent.lock().unwrap().is_empty());
+    }
+
+    /// Begins at zero, and moves when somebody waits.
+    #[derive(Default)]
+    struct Clock(AtomicI64);
+
+    impl Sleep for &Clock {
+        async fn sleep(&self, duration: Duration) {
+            let millis = i64::try_from(duration.as_millis()).unwrap();
+            self.0.fetch_add(millis, Ordering::Relaxed);
+        }
+    }
+
+    /// The hints of a sweep that stays, and the second each was sent in; and how long it stayed, in seconds.
+    async fn stay(world: &World) -> (Vec<(String, i64)>, i64) {
+        let clock = Clock::default();
+        let deps = Deps {
+            due: world,
+            hints: world,
+            clock: || Timestamp::from_millisecond(clock.0.load(Ordering::Relaxed)).unwrap(),
+            sleep: &clock,
+            stay: STAY,
+            jitter: |_| 7,
+        };
+        handle(&deps).await.unwrap();
+        let moved = world.moved.lock().unwrap().clone();
+        let sent = moved
+            .into_iter()
+            .map(|(key, lease)| (key, (lease - LEASE_MILLIS) / 1000))
+            .collect();
+        (sent, clock.0.load(Ordering::Relaxed) / 1000)
+    }
+
+    fn sent(of: &[(&str, i64)]) -> Vec<(String, i64)> {
+        of.iter().map(|(key, at)| ((*key).to_owned(), *at)).collect()
+    }
+
+    #[tokio::test]
+    async fn a_sweep_stays_for_turns_and_sends_each_hint_at_its_own() {
+        let world = World {
+            due: vec![
+                status("past", -9_000, "x"),
+                status("soon", 1_000, "x"),
+                status("at once with it", 1_050, "y"),
+                status("later", 7_400, "x"),
+                status("last", 44_000, "x"),
+                status("next sweep", 46_000, "x"),
+            ],
+            ..World::default()
+        };
+        let (hints, stayed) = stay(&world).await;
+        let expected = [
+            ("past", 0),
+            ("soon", 1),
+            ("at once with it", 1),
+            ("later", 7),
+            ("last", 44),
+        ];
+        assert_eq!(hints, sent(&expected));
+        assert_eq!(stayed, STAY.as_secs());
+    }
+
+    #[tokio::test]
+    async fn a_sweep_with_no_turns_to_wait_for_ends_at_once() {
+        let world = World {
+            due: vec![status("next sweep", 46_000, "x")],
+            ..World::default()
+        };
+        assert_eq!(stay(&world).await, (vec![], 0));
+    }
+
+    #[tokio::test]
+    async fn what_the_poster_turns_away_meanwhile_is_found_in_the_next_look() {
+        let world = World {
+            due: vec![status("past", -9_000, "x")],
+            turned_away: Mutex::new(Some(status("turned away", 2_000, "x"))),
+            ..World::default()
+        };
+        let (hints, stayed) = stay(&world).await;
+        assert_eq!(hints, sent(&[("past", 0), ("turned away", 5)]));
+        assert_eq!(stayed, 10, "a look that finds nothing is the last");
+    }
+
+    #[tokio::test]
+    async fn what_is_left_when_the_time_is_over_stays_due() {
+        let world = World {
+            due: vec![status("first", 0, "x"), status("second", 4_000, "x")],
+            ..World::default()
+        };
+        let slow = AtomicI64::new(0);
+        let deps = Deps {
+            due: &world,
+            hints: &world,
+            // Each look at the clock takes twenty seconds.
+            clock: || Timestamp::from_millisecond(slow.fetch_add(20_000, Ordering::Relaxed)).unwrap(),
+            sleep: Never,
+            stay: STAY,
+            jitter: |_| 7,
+        };
+        handle(&deps).await.unwrap();
+        assert_eq!(world.sent.lock().unwrap().len(), 0);
+        assert_eq!(world.moved.lock().unwrap().len(), 0);
     }
 
     #[tokio::test]

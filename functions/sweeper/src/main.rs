@@ -3,9 +3,9 @@
 use emf::{Metrics, STACK_NAME};
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
-use sweeper::adapters::{DueIndex, SqsHints};
+use sweeper::adapters::{DueIndex, SqsHints, Timer};
 use sweeper::config::Config;
-use sweeper::handler::{Deps, count_parked, handle};
+use sweeper::handler::{Deps, STAY, count_parked, handle};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -27,6 +27,8 @@ async fn main() -> Result<(), Error> {
         due: DueIndex::new(aws_sdk_dynamodb::Client::new(&aws), config.statuses_table),
         hints: SqsHints::new(aws_sdk_sqs::Client::new(&aws), config.posts_queue_url),
         clock,
+        sleep: Timer,
+        stay: STAY,
         jitter: |below| fastrand::i64(0..below),
     };
     run(service_fn(move |_: LambdaEvent<serde_json::Value>| async move {

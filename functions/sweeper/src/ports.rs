@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::future::Future;
+use std::time::Duration;
 
 use shared::message::{QueueMessage, StatusKey};
 
@@ -26,7 +27,7 @@ impl Unavailable {
     }
 }
 
-/// A status with a due date in the past, as the index shows it.
+/// A status with a due date, as the index shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DueStatus {
     /// Which status.
@@ -39,11 +40,11 @@ pub struct DueStatus {
 
 /// Due dates in the `statuses` table.
 pub trait DueStore {
-    /// Statuses of one shard of the index that are due at `now`, the longest due first, `limit` at most.
+    /// Statuses of one shard of the index that are due at `until`, the longest due first, `limit` at most.
     fn due(
         &self,
         shard: u8,
-        now: i64,
+        until: i64,
         limit: usize,
     ) -> impl Future<Output = Result<Vec<DueStatus>, Unavailable>> + Send;
 
@@ -57,6 +58,12 @@ pub trait DueStore {
         due_at: i64,
         now: i64,
     ) -> impl Future<Output = Result<bool, Unavailable>> + Send;
+}
+
+/// Waits.
+pub trait Sleep {
+    /// For so long.
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send;
 }
 
 /// Tells the poster where to look.

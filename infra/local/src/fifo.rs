@@ -105,11 +105,23 @@ impl Stored {
 #[derive(Debug, Default)]
 struct State {
     groups: BTreeMap<String, VecDeque<Stored>>,
-    seen: HashMap<String, (Timestamp, String)>,
+    seen: HashMap<String, String>,
+    /// Dedupe ids in the order they came in.
+    forgets: VecDeque<(Timestamp, String)>,
     sent: u64,
 }
 
 impl State {
+    /// Looks only at what is over: a queue with much in it forgets as fast as an empty one.
+    fn forget(&mut self, now: Timestamp) {
+        while let Some((at, id)) = self.forgets.front()
+            && now.duration_since(*at) >= DEDUPE_WINDOW
+        {
+            self.seen.remove(id);
+            self.forgets.pop_front();
+        }
+    }
+
     fn push(&mut self, mut stored: Stored) {
         self.sent += 1;
         stored.sequence = self.sent;
@@ -162,15 +174,14 @@ impl FifoQueue {
     /// Takes a message and returns its id, unless it is one of the last five minutes again: that one's id.
     pub fn send(&self, message: QueueMessage, now: Timestamp) -> String {
         let mut state = self.state();
-        state
-            .seen
-            .retain(|_, (at, _)| now.duration_since(*at) < DEDUPE_WINDOW);
-        if let Some((_, id)) = state.seen.get(&message.dedupe_id) {
+        state.forget(now);
+        if let Some(id) = state.seen.get(&message.dedupe_id) {
             return id.clone();
         }
         // No two queues give the same one: an operator names dead letters by it.
         let id = hex_sha256(&[&message.body, &message.dedupe_id, &state.sent.to_string()])[..32].to_owned();
-        state.seen.insert(message.dedupe_id.clone(), (now, id.clone()));
+        state.seen.insert(message.dedupe_id.clone(), id.clone());
+        state.forgets.push_back((now, message.dedupe_id.clone()));
         state.push(Stored {
             id: id.clone(),
             message,
@@ -184,7 +195,8 @@ impl FifoQueue {
         id
     }
 
-    /// Hands out up to ten messages; of a group with one that somebody has, none.
+    /// Hands out up to ten messages; of a group with one that somebody has, none. Groups whose first message has waited
+    /// longest come first: SQS promises no order between groups, but lets none wait for ever.
     pub fn receive(&self, now: Timestamp) -> Vec<Received> {
         let taken = self.take(BATCH, self.settings.visibility, now);
         taken.into_iter().map(|taken| taken.message).collect()
@@ -194,12 +206,15 @@ impl FifoQueue {
     pub fn take(&self, most: usize, visibility: SignedDuration, now: Timestamp) -> Vec<Taken> {
         let mut state = self.state();
         let mut batch = Vec::new();
-        for group in state.groups.values_mut() {
+        let mut free: Vec<_> = state
+            .groups
+            .values_mut()
+            .filter(|group| !group.iter().any(|stored| stored.is_held(now)))
+            .collect();
+        free.sort_unstable_by_key(|group| group.front().map(|first| first.sequence));
+        for group in free {
             if batch.len() == most {
                 break;
-            }
-            if group.iter().any(|stored| stored.is_held(now)) {
-                continue;
             }
             if let Some(dead) = &self.dead {
                 while group

@@ -112,6 +112,9 @@ impl Service {
             .context("the path of the data directory is not text")?;
         let database = Database::new(path)
             .with_context(|| format!("cannot open `{path}`; is another local service running on it?"))?;
+        // The journal reaches the disk at its checkpoints and not with every write: a process that is killed loses nothing, a
+        // machine that is switched off perhaps the last moments, which are in the queues of this process only anyway.
+        database.disable_bulk_loading()?;
         let dynamodb_listener = listen(0, "--port").await?;
         let endpoint = format!("http://{}", dynamodb_listener.local_addr()?);
         tasks.spawn(dynoxide::server::serve_on(dynamodb_listener, database.clone()));
@@ -217,7 +220,6 @@ fn spawn_poster(
         hosts,
         app_tokens: poster::app_tokens::AppTokens::default(),
         clock,
-        jitter,
     });
     tasks.spawn(pump(Arc::clone(posts), clock, move |batch, deadline| {
         let deps = Arc::clone(&deps);
@@ -230,7 +232,9 @@ fn spawn_sweeper(tasks: &mut JoinSet<()>, dynamodb: &Client, posts: &Arc<FifoQue
         due: sweeper::adapters::DueIndex::new(dynamodb.clone(), statuses_table(STACK)),
         hints: Sender::new(Arc::clone(posts), clock),
         clock,
-        jitter,
+        sleep: sweeper::adapters::Timer,
+        stay: sweeper::handler::STAY,
+        jitter: |below: i64| fastrand::i64(0..below),
     };
     tasks.spawn(async move {
         let mut minute = tokio::time::interval(SWEEP_EVERY);
@@ -271,10 +275,6 @@ async fn expire(database: Database) {
             Err(_) => return,
         }
     }
-}
-
-fn jitter(below: i64) -> i64 {
-    fastrand::i64(0..below)
 }
 
 /// Listens on the loopback interface; `option` chooses the port.

@@ -7,7 +7,7 @@ use shared::item::{ALONE, CredentialItem, PK, SK, credential_pk};
 
 use super::expression::{Item, Outcome, number, send, text, update};
 use crate::outcome::hold_millis;
-use crate::pace::{LONGEST_WAIT_MILLIS, Pace, RECOVERED_MILLIS, Slowness};
+use crate::pace::{IDLE_MILLIS, LONGEST_WAIT_MILLIS, Pace, RECOVERED_MILLIS, Slowness};
 use crate::ports::{CredentialStore, Lease, Limit, Slot, Unavailable};
 
 /// Times a slot is asked for while others take them.
@@ -54,6 +54,8 @@ impl CredentialsTable {
 const NOT_HELD: &str = "(attribute_not_exists(#hold_until) OR #hold_until <= :now)";
 const NOT_BUSY: &str = "(attribute_not_exists(#busy_until) OR #busy_until <= :now OR #busy_until = :ours)";
 const NOT_SLOWED: &str = "(attribute_not_exists(#slowed_at) OR #slowed_at <= :recovered)";
+const NOBODY_WAITS: &str = "(attribute_not_exists(#next_turn) OR #next_turn <= :now \
+                            OR attribute_not_exists(#next_slot) OR #next_slot <= :idle)";
 
 /// What stands in `ours` if there was no post before: no lease ends then.
 const NO_LEASE: i64 = 0;
@@ -134,6 +136,7 @@ impl CredentialStore for CredentialsTable {
         credential: &str,
         pace: Pace,
         lease: Option<Lease>,
+        in_turn: bool,
         now: i64,
     ) -> Result<Slot, Unavailable> {
         let action = "reserve a slot";
@@ -146,10 +149,16 @@ impl CredentialStore for CredentialsTable {
             at: now,
             next: now + pace.interval_millis,
         };
-        let free = format!("{NOT_SLOWED} AND (attribute_not_exists(#next_slot) OR #next_slot <= :now)");
-        let builder = self
+        let mut free = format!("{NOT_SLOWED} AND (attribute_not_exists(#next_slot) OR #next_slot <= :now)");
+        if !in_turn {
+            free = format!("{free} AND {NOBODY_WAITS}");
+        }
+        let mut builder = self
             .reserving(credential, &free, slot, lease, now)
             .expression_attribute_values(":recovered", number(now - RECOVERED_MILLIS));
+        if !in_turn {
+            builder = builder.expression_attribute_values(":idle", number(now - IDLE_MILLIS));
+        }
         let mut seen = match send(builder, action).await? {
             Outcome::Done(item) => return Ok(reserved(now, &item)),
             Outcome::Refused(item) => item,
@@ -165,15 +174,18 @@ impl CredentialStore for CredentialsTable {
                     reason: item.hold_reason,
                 });
             }
+            let seen_slot = item.next_slot.unwrap_or(now).max(now);
+            let slowed = pace.slowed(doublings(&item, now));
+            let at = (seen_slot - slowed.tolerance_millis()).max(now);
+            if !in_turn && others_wait(&item, now) {
+                return Ok(Slot::NotBefore(at));
+            }
             if let Some(lease) = lease
                 && let Some(until) = item.busy_until.filter(|until| *until > now)
                 && lease.ours != Some(until)
             {
                 return Ok(Slot::Busy(until));
             }
-            let pace = pace.slowed(doublings(&item, now));
-            let next = item.next_slot.unwrap_or(now).max(now);
-            let at = (next - pace.tolerance_millis()).max(now);
             if at > now + LONGEST_WAIT_MILLIS {
                 return Ok(Slot::NotBefore(at));
             }
@@ -183,7 +195,7 @@ impl CredentialStore for CredentialsTable {
             };
             let slot = Reserving {
                 at,
-                next: next + pace.interval_millis,
+                next: seen_slot + slowed.interval_millis,
             };
             let mut builder = self.reserving(credential, same, slot, lease, now);
             if let Some(slot) = item.next_slot {
@@ -196,6 +208,53 @@ impl CredentialStore for CredentialsTable {
         }
         // Many others are at it: a little later, then.
         Ok(Slot::NotBefore(now + LONGEST_WAIT_MILLIS))
+    }
+
+    async fn next_turn(
+        &self,
+        credential: &str,
+        pace: Pace,
+        earliest: i64,
+        now: i64,
+    ) -> Result<i64, Unavailable> {
+        let action = "give a status its turn";
+        // Where many wait this is one write, however many ask at once.
+        let builder = self
+            .update(
+                credential,
+                "SET #next_turn = #next_turn + :interval",
+                &format!("#next_turn >= :earliest AND {NOT_SLOWED}"),
+            )
+            .expression_attribute_values(":interval", number(pace.interval_millis))
+            .expression_attribute_values(":earliest", number(earliest))
+            .expression_attribute_values(":recovered", number(now - RECOVERED_MILLIS))
+            .return_values(ReturnValue::UpdatedOld);
+        let mut seen = match send(builder, action).await? {
+            Outcome::Done(old) => return Ok(next_turn_of(&old).unwrap_or(earliest)),
+            Outcome::Refused(item) => item,
+        };
+        for _ in 0..ROUNDS {
+            let item = seen.map(read).transpose()?;
+            let seen_turn = item.as_ref().and_then(|item| item.next_turn);
+            let pace = pace.slowed(item.as_ref().map_or(0, |item| doublings(item, now)));
+            let turn = seen_turn.unwrap_or(earliest).max(earliest);
+            let same = match seen_turn {
+                Some(_) => "#next_turn = :seen",
+                None => "attribute_not_exists(#next_turn)",
+            };
+            let mut builder = self
+                .update(credential, "SET #next_turn = :next", same)
+                .expression_attribute_values(":next", number(turn + pace.interval_millis));
+            if let Some(seen_turn) = seen_turn {
+                builder = builder.expression_attribute_values(":seen", number(seen_turn));
+            }
+            match send(builder, action).await? {
+                Outcome::Done(_) => return Ok(turn),
+                Outcome::Refused(item) => seen = item,
+            }
+        }
+        // Many others are at it: whoever comes then gets a turn of its own if it has to.
+        Ok(earliest)
     }
 
     async fn end(&self, credential: &str, lease: i64, now: i64) -> Result<(), Unavailable> {
@@ -255,6 +314,19 @@ fn holds(item: &Item) -> u32 {
     match item.get("holds") {
         Some(AttributeValue::N(number)) => number.parse().unwrap_or(0),
         _ => 0,
+    }
+}
+
+/// Whether others are to be posted before what has no turn.
+fn others_wait(item: &CredentialItem, now: i64) -> bool {
+    item.next_turn.is_some_and(|turn| turn > now)
+        && item.next_slot.is_some_and(|slot| slot > now - IDLE_MILLIS)
+}
+
+fn next_turn_of(item: &Item) -> Option<i64> {
+    match item.get("next_turn") {
+        Some(AttributeValue::N(number)) => number.parse().ok(),
+        _ => None,
     }
 }
 

@@ -96,13 +96,14 @@ impl StatusesTable {
         };
         let expression = format!(
             "{told}, #expires_at = :expires_at \
-             REMOVE #unsure, #due, #due_at, #claim_until, #ended, #last_error, #unknown_commits"
+             REMOVE #unsure, #due, #due_at, #turn_at, #claim_until, #ended, #last_error, #unknown_commits"
         );
         let mut whole = values();
         whole.push((":expires_at", number(expires_at(now))));
         match self.write(claim, &expression, true, whole).await? {
             Outcome::Refused(Some(item)) if is_ours(&item, claim) => {
-                let expression = format!("{told}, #due_at = :now REMOVE #unsure, #claim_until, #last_error");
+                let expression =
+                    format!("{told}, #due_at = :now REMOVE #unsure, #turn_at, #claim_until, #last_error");
                 let mut rest = values();
                 rest.push((":now", number(now)));
                 self.write(claim, &expression, false, rest).await
@@ -120,6 +121,10 @@ impl StatusesTable {
         if let Some(error) = &retry.error {
             set.push_str(", #last_error = :error");
             values.push((":error", text(error)));
+        }
+        if let Some(turn_at) = retry.turn_at {
+            set.push_str(", #turn_at = :turn_at");
+            values.push((":turn_at", number(turn_at)));
         }
         match retry.claim_until {
             Some(until) => {
@@ -175,7 +180,7 @@ impl StatusesTable {
             None => ("", ", #last_error"),
         };
         let expression = format!(
-            "SET {set}, #settled = :settled, #claims = :zero{last_error} REMOVE #claim_until{remove}{unsure}{no_error}"
+            "SET {set}, #settled = :settled, #claims = :zero{last_error} REMOVE #claim_until, #turn_at{remove}{unsure}{no_error}"
         );
         values.push((":settled", number(claim.item.rev)));
         values.push((":zero", number(0)));
@@ -185,7 +190,7 @@ impl StatusesTable {
         match self.write(claim, &expression, true, values).await? {
             Outcome::Refused(Some(item)) if is_ours(&item, claim) => {
                 let expression = format!(
-                    "SET #due_at = :now, #settled = :settled, #claims = :zero REMOVE #claim_until{unsure}"
+                    "SET #due_at = :now, #settled = :settled, #claims = :zero REMOVE #claim_until, #turn_at{unsure}"
                 );
                 let rest = vec![
                     (":now", number(now)),

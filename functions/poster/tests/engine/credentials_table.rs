@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use poster::adapters::CredentialsTable;
-use poster::pace::Pace;
+use poster::pace::{IDLE_MILLIS, Pace};
 use poster::ports::{CredentialStore, Lease, Limit, Slot};
 
 use crate::world::{NOW, World};
@@ -38,7 +38,7 @@ fn after_a_hold(millis: i64) -> Slot {
 }
 
 async fn reserve(table: &CredentialsTable, now: i64) -> Slot {
-    table.reserve(A, PACE, None, now).await.unwrap()
+    table.reserve(A, PACE, None, false, now).await.unwrap()
 }
 
 /// A limit that is used up.
@@ -65,19 +65,94 @@ async fn some_posts_go_at_once_and_then_one_each_interval() {
     for _ in 0..4 {
         assert_eq!(reserve(&table, NOW).await, at(NOW));
     }
-    for wait in [1_000, 2_000, 3_000] {
+    for wait in [1_000, 2_000] {
         assert_eq!(reserve(&table, NOW).await, at(NOW + wait));
     }
     let full = world.credential(A).await;
     for _ in 0..2 {
-        assert_eq!(reserve(&table, NOW).await, Slot::NotBefore(NOW + 4_000));
+        assert_eq!(reserve(&table, NOW).await, Slot::NotBefore(NOW + 3_000));
     }
     assert_eq!(
         world.credential(A).await,
         full,
         "nothing is reserved that far ahead"
     );
-    assert_eq!(reserve(&table, NOW + 1_000).await, at(NOW + 4_000));
+    assert_eq!(reserve(&table, NOW + 1_000).await, at(NOW + 3_000));
+}
+
+async fn in_turn(table: &CredentialsTable, now: i64) -> Slot {
+    table.reserve(A, PACE, None, true, now).await.unwrap()
+}
+
+async fn next_turn(table: &CredentialsTable, earliest: i64) -> i64 {
+    table.next_turn(A, PACE, earliest, NOW).await.unwrap()
+}
+
+#[tokio::test]
+async fn turns_come_one_each_interval_and_none_before_its_time() {
+    let (_world, table) = table().await;
+    assert_eq!(next_turn(&table, NOW + 60_000).await, NOW + 60_000);
+    assert_eq!(
+        next_turn(&table, NOW).await,
+        NOW + 61_000,
+        "behind those that wait"
+    );
+    assert_eq!(next_turn(&table, NOW + 60_000).await, NOW + 62_000);
+    assert_eq!(next_turn(&table, NOW + 90_000).await, NOW + 90_000);
+    assert_eq!(next_turn(&table, NOW + 90_000).await, NOW + 91_000);
+}
+
+#[tokio::test]
+async fn turns_of_a_slowed_credential_are_as_far_apart_as_its_slots() {
+    let (_world, table) = table().await;
+    assert_eq!(next_turn(&table, NOW).await, NOW);
+    too_fast(&table, NOW, NOW + 1_000).await;
+    assert_eq!(next_turn(&table, NOW).await, NOW + 1_000);
+    assert_eq!(next_turn(&table, NOW).await, NOW + 3_000);
+    assert_eq!(next_turn(&table, NOW).await, NOW + 5_000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn turns_asked_for_at_once_are_all_different() {
+    let world = World::new().await;
+    let turns = [(); 8].map(|()| {
+        let table = CredentialsTable::new(world.client.clone(), world.statuses.clone());
+        tokio::spawn(async move { next_turn(&table, NOW).await })
+    });
+    let mut given = BTreeSet::new();
+    for turn in turns {
+        given.insert(turn.await.unwrap());
+    }
+    assert_eq!(given, (0..8).map(|n| NOW + n * PACE.interval_millis).collect());
+}
+
+#[tokio::test]
+async fn what_has_no_turn_comes_after_those_that_wait_for_theirs() {
+    let (world, table) = table().await;
+    assert_eq!(reserve(&table, NOW).await, at(NOW));
+    for turn in [NOW + 500, NOW + 1_500] {
+        assert_eq!(next_turn(&table, NOW + 500).await, turn);
+    }
+    let before = world.credential(A).await;
+    assert_eq!(reserve(&table, NOW).await, Slot::NotBefore(NOW));
+    assert_eq!(world.credential(A).await, before, "nothing is reserved");
+    assert_eq!(in_turn(&table, NOW + 500).await, at(NOW + 500));
+    assert_eq!(in_turn(&table, NOW + 1_500).await, at(NOW + 1_500));
+    // The next turn that nobody has begins then.
+    assert_eq!(reserve(&table, NOW + 2_499).await, Slot::NotBefore(NOW + 2_499));
+    assert_eq!(reserve(&table, NOW + 2_500).await, at(NOW + 2_500));
+}
+
+#[tokio::test]
+async fn a_credential_that_rests_is_used_whoever_waits() {
+    let (_world, table) = table().await;
+    assert_eq!(reserve(&table, NOW).await, at(NOW));
+    next_turn(&table, NOW + 3_600_000).await;
+    // Its next slot is a second later.
+    let idle = NOW + 1_000 + IDLE_MILLIS;
+    assert_eq!(reserve(&table, idle - 1).await, Slot::NotBefore(idle - 1));
+    assert_eq!(reserve(&table, idle).await, at(idle));
+    assert_eq!(reserve(&table, idle + 1).await, Slot::NotBefore(idle + 1));
 }
 
 #[tokio::test]
@@ -106,7 +181,10 @@ async fn a_credential_does_not_slow_another_one_down() {
     }
     hold(&table, NOW + 60_000, "429").await;
     assert_eq!(
-        table.reserve("_all/apps/b", PACE, None, NOW).await.unwrap(),
+        table
+            .reserve("_all/apps/b", PACE, None, false, NOW)
+            .await
+            .unwrap(),
         at(NOW)
     );
 }
@@ -121,7 +199,7 @@ async fn reservations_at_once_get_slots_of_their_own() {
     };
     let reservations = [(); 8].map(|()| {
         let table = CredentialsTable::new(world.client.clone(), world.statuses.clone());
-        tokio::spawn(async move { table.reserve(A, pace, None, NOW).await.unwrap() })
+        tokio::spawn(async move { table.reserve(A, pace, None, false, NOW).await.unwrap() })
     });
     let mut slots = BTreeSet::new();
     for reservation in reservations {
@@ -276,7 +354,8 @@ async fn a_burst_under_way_is_waited_off_when_the_pace_slows() {
         assert_eq!(reserve(&table, NOW).await, at(NOW));
     }
     too_fast(&table, NOW, NOW + 1_000).await;
-    assert_eq!(reserve(&table, NOW + 1_000).await, after_a_hold(NOW + 4_000));
+    assert_eq!(reserve(&table, NOW + 1_000).await, Slot::NotBefore(NOW + 4_000));
+    assert_eq!(reserve(&table, NOW + 2_000).await, after_a_hold(NOW + 4_000));
 }
 
 #[tokio::test]
@@ -358,7 +437,7 @@ async fn posts_that_are_too_fast_together_slow_once() {
 /// A slot, and the credential alone for 20 seconds from then.
 async fn alone(table: &CredentialsTable, ours: Option<i64>, now: i64) -> Slot {
     let lease = Lease { millis: 20_000, ours };
-    table.reserve(A, PACE, Some(lease), now).await.unwrap()
+    table.reserve(A, PACE, Some(lease), false, now).await.unwrap()
 }
 
 fn alone_at(millis: i64) -> Slot {

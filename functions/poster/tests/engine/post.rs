@@ -7,7 +7,7 @@ use hosts::HostKind;
 use jiff::Timestamp;
 use poster::adapters::CredentialsTable;
 use poster::handler::handle;
-use poster::pace::Pace;
+use poster::pace::{LONGEST_WAIT_MILLIS, Pace};
 use poster::ports::{CredentialStore, Lease, Limit, Slot, Unavailable};
 use poster::post::LEASE_MILLIS;
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use wiremock::ResponseTemplate;
 
-use crate::world::{CREDENTIAL, JITTER, NOW, TestDeps, World, posted};
+use crate::world::{CREDENTIAL, NOW, TestDeps, World, posted};
 
 const MINUTE: i64 = 60_000;
 
@@ -225,7 +225,7 @@ async fn a_refused_credential_rests_longer_each_time_until_it_is_mended() {
     for (posts, minutes) in [(1, 1), (2, 2), (3, 4)] {
         let until = world.now() + minutes * MINUTE;
         let item = work_on(&world, &deps, &key).await;
-        assert_eq!(item.due_at, Some(until + JITTER));
+        assert_eq!(item.due_at, Some(until));
         assert_eq!((item.attempts, item.unsure, item.claim_until), (0, false, None));
         assert!(item.last_error.unwrap().contains("Bad credentials"));
         assert_eq!(
@@ -266,13 +266,13 @@ async fn a_missing_secret_holds_its_statuses_until_it_is_there() {
     let deps = world.deps();
     world.secrets.remove();
     let keys = ["a", "b", "c"].map(|context| world.key(context));
-    for key in &keys {
+    for (key, turn) in keys.iter().zip(0..) {
         world.put_status(&world.due(&key.sk, Success)).await;
         let item = work_on(&world, &deps, key).await;
         assert_eq!(
             item.due_at,
-            Some(NOW + MINUTE + JITTER),
-            "one hold for all of them"
+            Some(NOW + MINUTE + turn * 1_000),
+            "one hold for all of them, and then one a second"
         );
         assert_eq!((item.attempts, item.unsure), (0, false));
     }
@@ -290,7 +290,7 @@ async fn a_missing_secret_holds_its_statuses_until_it_is_there() {
 
     world.advance(MINUTE);
     let item = work_on(&world, &deps, &keys[0]).await;
-    assert_eq!(item.due_at, Some(NOW + 3 * MINUTE + JITTER));
+    assert_eq!(item.due_at, Some(NOW + 3 * MINUTE));
 
     world.secrets.set("token-two");
     world.advance(2 * MINUTE);
@@ -392,19 +392,19 @@ async fn p14_a_rate_limit_holds_the_credential_until_the_instant_the_host_named(
         world.credential(CREDENTIAL).await.unwrap().hold_until,
         Some(until)
     );
-    assert_eq!(item.due_at, Some(until + JITTER));
+    assert_eq!(item.due_at, Some(until));
     assert_eq!((item.attempts, item.unsure, item.claim_until), (0, false, None));
     for now in [NOW, until - 1] {
         world.advance_to(now);
         let item = work_on(&world, &deps, &other.key).await;
-        assert_eq!((item.due_at, item.attempts), (Some(until + JITTER), 0));
+        assert_eq!((item.due_at, item.attempts), (Some(until + 2_000), 0), "slowed");
         assert!(item.last_error.unwrap().starts_with("rate limited until"));
     }
     assert_eq!(world.posts().await.len(), 1, "nothing is posted within the hold");
 
-    world.advance_to(until);
-    for key in [&other.key, &limited.key] {
-        assert!(work_on(&world, &deps, key).await.is_posted());
+    for (status, turn) in [(limited, until), (other, until + 2_000)] {
+        world.advance_to(turn);
+        assert!(work_on(&world, &deps, &status.key).await.is_posted());
     }
     assert_eq!(world.credential(CREDENTIAL).await.unwrap().hold_until, None);
 }
@@ -425,7 +425,7 @@ async fn a_wait_is_counted_from_the_hosts_answer() {
         world.credential(CREDENTIAL).await.unwrap().hold_until,
         Some(until)
     );
-    assert_eq!(item.due_at, Some(until + JITTER));
+    assert_eq!(item.due_at, Some(until));
 }
 
 #[tokio::test]
@@ -449,11 +449,7 @@ async fn a_credential_slows_with_each_limit_unless_a_longer_one_is_used_up() {
     let next = world.due("dev/y", Success);
     world.put_status(&next).await;
     let next = work_on(&world, &deps, &next.key).await;
-    assert_eq!(
-        next.due_at,
-        Some(NOW + 204_000 + JITTER),
-        "one post in four seconds"
-    );
+    assert_eq!(next.due_at, Some(NOW + 204_000), "one post in four seconds");
 }
 
 /// Hints in groups of their own for that many statuses with one credential.
@@ -511,14 +507,14 @@ async fn another_process_does_not_post_with_the_credential_meanwhile() {
 
     assert_eq!(world.posts().await.len(), 1);
     let other = world.item(&keys[1]).await;
-    // Flux's timeout and the time to read the secret.
-    assert_eq!(other.due_at, Some(NOW + 20_000 + JITTER));
+    assert_eq!(other.due_at, Some(NOW + 1_750 + LONGEST_WAIT_MILLIS));
     assert_eq!(
         (other.attempts, other.unsure, other.claim_until),
         (0, false, None)
     );
     assert_eq!(world.now(), NOW + 1_750, "it has asked a few times");
 
+    world.advance(LONGEST_WAIT_MILLIS);
     assert!(batch(&world, &world.deps(), &records, 600).await.is_empty());
     assert!(world.item(&keys[1]).await.is_posted());
 }
@@ -535,7 +531,10 @@ async fn a_credential_that_is_free_again_soon_is_waited_for() {
     };
     let pace = HostKind::GitHub.pace();
     let store = &deps.pacer.store;
-    store.reserve(CREDENTIAL, pace, Some(lease), NOW).await.unwrap();
+    store
+        .reserve(CREDENTIAL, pace, Some(lease), false, NOW)
+        .await
+        .unwrap();
 
     assert!(work_on(&world, &deps, &item.key).await.is_posted());
 
@@ -554,7 +553,7 @@ async fn who_stands_in_line_until_the_deadline_comes_near_gets_a_due_date() {
     let now = NOW + 10_000;
     let [first, second] = [world.item(&keys[0]).await, world.item(&keys[1]).await];
     let waiting = if first.is_posted() { second } else { first };
-    assert_eq!((waiting.due_at, waiting.attempts), (Some(now + JITTER), 0));
+    assert_eq!((waiting.due_at, waiting.attempts), (Some(now), 0));
     assert_eq!(waiting.claim_until, None);
     assert_eq!(world.credential(CREDENTIAL).await.unwrap().busy_until, Some(now));
 }
@@ -585,9 +584,20 @@ impl CredentialStore for Unending {
         credential: &str,
         pace: Pace,
         lease: Option<Lease>,
+        in_turn: bool,
         now: i64,
     ) -> Result<Slot, Unavailable> {
-        self.0.reserve(credential, pace, lease, now).await
+        self.0.reserve(credential, pace, lease, in_turn, now).await
+    }
+
+    async fn next_turn(
+        &self,
+        credential: &str,
+        pace: Pace,
+        earliest: i64,
+        now: i64,
+    ) -> Result<i64, Unavailable> {
+        self.0.next_turn(credential, pace, earliest, now).await
     }
 
     async fn end(&self, _: &str, _: i64, _: i64) -> Result<(), Unavailable> {
@@ -639,8 +649,11 @@ async fn a_lease_that_could_not_be_ended_costs_others_its_rest_and_no_post() {
     assert!(work_on(&world, &deps, &keys[0]).await.is_posted());
 
     let other = work_on(&world, &world.deps(), &keys[1]).await;
-    assert_eq!(other.due_at, Some(NOW + 20_000 + JITTER));
-    world.advance_to(NOW + 20_000);
+    assert_eq!(other.due_at, Some(NOW + 1_750 + LONGEST_WAIT_MILLIS));
+    // Flux's timeout and the time to read the secret.
+    world.advance_to(NOW + 10_000);
+    assert!(!work_on(&world, &world.deps(), &keys[1]).await.is_posted());
+    world.advance_to(NOW + 30_000);
     assert!(work_on(&world, &world.deps(), &keys[1]).await.is_posted());
     assert_eq!(world.posts().await.len(), 2);
 }
@@ -699,16 +712,16 @@ async fn p14_what_is_slow_or_held_does_not_slow_other_credentials_of_the_batch()
         assert!(world.item(key).await.is_posted(), "{key:?}");
     }
     assert_eq!(world.posts().await.len(), 3);
-    assert_eq!(world.item(&held.key).await.due_at, Some(NOW + MINUTE + JITTER));
+    assert_eq!(world.item(&held.key).await.due_at, Some(NOW + MINUTE));
 }
 
 #[tokio::test]
-async fn a_slot_too_far_away_becomes_the_due_date() {
+async fn behind_a_slot_too_far_away_a_status_gets_a_turn_and_keeps_it() {
     let world = World::new().await;
     let deps = world.deps();
     let pace = HostKind::GitHub.pace();
     let mut held_up = None;
-    for n in 0..19 {
+    for n in 0..18 {
         let item = world.due(&format!("dev/{n}"), Success);
         world.put_status(&item).await;
         // What GitHub advises: 15 at once, then one each second. Those that would wait are set aside here.
@@ -717,15 +730,55 @@ async fn a_slot_too_far_away_becomes_the_due_date() {
         } else {
             deps.pacer
                 .store
-                .reserve(CREDENTIAL, pace, None, NOW)
+                .reserve(CREDENTIAL, pace, None, false, NOW)
                 .await
                 .unwrap();
             held_up = Some(item.key);
         }
     }
-    let item = work_on(&world, &deps, &held_up.unwrap()).await;
-    assert_eq!((item.due_at, item.attempts), (Some(NOW + 4_000 + JITTER), 0));
+    let key = held_up.unwrap();
+    let item = work_on(&world, &deps, &key).await;
+    let turn = Some(NOW + 3_000);
+    assert_eq!((item.due_at, item.turn_at, item.attempts), (turn, turn, 0));
     assert_eq!(world.posts().await.len(), 15);
+
+    // A change meanwhile loses no place, and takes none of another.
+    let credential = world.credential(CREDENTIAL).await;
+    world.advance_to(NOW + 1_999);
+    let mut changed = item;
+    (changed.desired.state, changed.rev) = (Failure, 2);
+    changed.due_at = Some(NOW + MINUTE);
+    world.put_status(&changed).await;
+    let changed = work_on(&world, &deps, &key).await;
+    assert_eq!((changed.due_at, changed.turn_at), (turn, turn));
+    assert_eq!(world.credential(CREDENTIAL).await, credential);
+
+    // One that comes later, when there would be a slot, gets the turn after it.
+    world.advance_to(NOW + 2_000);
+    let later = world.due("dev/later", Success);
+    world.put_status(&later).await;
+    let later = work_on(&world, &deps, &later.key).await;
+    assert_eq!(later.turn_at, Some(NOW + 4_000));
+
+    world.advance_to(NOW + 3_000);
+    let posted = work_on(&world, &deps, &key).await;
+    assert!(posted.is_posted());
+    assert_eq!((posted.desired.state, posted.turn_at), (Failure, None));
+}
+
+/// Those that stand in line in this process were there first, and are few.
+#[tokio::test]
+async fn a_line_is_not_held_up_by_those_that_wait_for_their_turns() {
+    let world = World::new().await;
+    let (keys, records) = side_by_side(&world, 3).await;
+    another_poster_while_posting(&world, &keys[2]);
+
+    assert!(batch(&world, &world.deps(), &records[..2], 600).await.is_empty());
+
+    assert!(world.item(&keys[2]).await.turn_at.is_some());
+    for key in &keys[..2] {
+        assert!(world.item(key).await.is_posted());
+    }
 }
 
 #[tokio::test]

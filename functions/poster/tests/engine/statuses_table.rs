@@ -46,6 +46,7 @@ fn retry() -> Retry {
         open: false,
         counts: Counts::Attempt,
         claim_until: None,
+        turn_at: None,
         error: Some("502".into()),
     }
 }

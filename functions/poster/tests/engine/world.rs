@@ -39,8 +39,6 @@ pub(crate) const CREDENTIAL: &str = "_all/apps/token";
 
 /// Milliseconds; when every test begins.
 pub(crate) const NOW: i64 = 1_786_108_382_000;
-/// What the tests' random numbers are.
-pub(crate) const JITTER: i64 = 7;
 /// 90 days after [`NOW`], in seconds.
 pub(crate) const EXPIRES: i64 = NOW / 1000 + 7_776_000;
 
@@ -136,15 +134,8 @@ impl Sleep for Sleeper {
     }
 }
 
-pub(crate) type TestDeps<P = CredentialsTable> = Deps<
-    StatusesTable,
-    P,
-    Sleeper,
-    RulesTable,
-    Secrets,
-    Box<dyn Fn() -> Timestamp + Send + Sync>,
-    fn(i64) -> i64,
->;
+pub(crate) type TestDeps<P = CredentialsTable> =
+    Deps<StatusesTable, P, Sleeper, RulesTable, Secrets, Box<dyn Fn() -> Timestamp + Send + Sync>>;
 
 pub(crate) struct World {
     pub(crate) client: Client,
@@ -217,7 +208,6 @@ impl World {
             hosts,
             app_tokens: AppTokens::default(),
             clock: Box::new(move || Timestamp::from_millisecond(now.load(Ordering::SeqCst)).unwrap()),
-            jitter: |_| JITTER,
         }
     }
 
@@ -509,6 +499,7 @@ pub(crate) fn due(key: &StatusKey, state: State) -> StatusItem {
         claim_until: None,
         due: Some(due_shard(key)),
         due_at: Some(NOW),
+        turn_at: None,
         parked: None,
         ended: None,
         attempts: 0,

@@ -321,6 +321,7 @@ pub(crate) fn draft(key: &StatusKey, incoming: &Incoming) -> StatusItem {
         claim_until: None,
         due: Some(due_shard(key)),
         due_at: None,
+        turn_at: None,
         parked: None,
         ended: None,
         attempts: 0,

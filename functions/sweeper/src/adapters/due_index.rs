@@ -33,17 +33,17 @@ struct Entry {
 }
 
 impl DueStore for DueIndex {
-    async fn due(&self, shard: u8, now: i64, limit: usize) -> Result<Vec<DueStatus>, Unavailable> {
+    async fn due(&self, shard: u8, until: i64, limit: usize) -> Result<Vec<DueStatus>, Unavailable> {
         let mut entries = self
             .client
             .query()
             .table_name(&self.table)
             .index_name(DUE_INDEX)
-            .key_condition_expression("#due = :due AND #due_at <= :now")
+            .key_condition_expression("#due = :due AND #due_at <= :until")
             .expression_attribute_names("#due", DUE)
             .expression_attribute_names("#due_at", DUE_AT)
             .expression_attribute_values(":due", AttributeValue::S(format!("due#{shard}")))
-            .expression_attribute_values(":now", AttributeValue::N(now.to_string()))
+            .expression_attribute_values(":until", AttributeValue::N(until.to_string()))
             .limit(i32::try_from(limit).unwrap_or(i32::MAX))
             .into_paginator()
             .items()

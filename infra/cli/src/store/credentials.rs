@@ -28,7 +28,7 @@ impl Store {
     /// # Errors
     /// If DynamoDB does not answer or the item cannot be read.
     pub async fn drop_hold(&self, credential: &str, now: Timestamp) -> Result<Hold, StoreError> {
-        const UPDATE: &str = "REMOVE #hold_until, #hold_reason, #holds";
+        const UPDATE: &str = "REMOVE #hold_until, #hold_reason, #holds, #next_turn";
         const CONDITION: &str = "attribute_exists(#pk) AND NOT begins_with(#hold_reason, :limit)";
         let key = StatusKey {
             pk: credential_pk(credential),
@@ -68,7 +68,7 @@ impl Store {
     pub async fn hurry(&self, credential: &str, now: Timestamp) -> Result<usize, StoreError> {
         const LATER: &str = "#due = :due AND #due_at > :now";
         const FILTER: &str = "#credential = :credential";
-        const UPDATE: &str = "SET #due_at = :now";
+        const UPDATE: &str = "SET #due_at = :now REMOVE #turn_at";
         let still = format!(
             "#due = :due AND #due_at = :seen AND {NOT_CLAIMED} \
              AND (attribute_not_exists(#unknown_commits) OR #unknown_commits = :zero)"

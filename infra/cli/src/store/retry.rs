@@ -14,7 +14,7 @@ use super::{CONDITION_FAILED, NOT_CLAIMED, Store, StoreError, is_code, names, nu
 const SETTLE_MILLIS: i64 = 10_000;
 
 pub(super) const DUE_AGAIN: &str = "SET #due = :due, #due_at = :at, #attempts = :zero, #claims = :zero";
-pub(super) const NO_END: &str = "REMOVE #parked, #ended, #expires_at, #unknown_commits";
+pub(super) const NO_END: &str = "REMOVE #turn_at, #parked, #ended, #expires_at, #unknown_commits";
 
 impl Store {
     /// Makes a parked status due; whether it was still parked for that reason.
