@@ -2,6 +2,8 @@
 
 use cli::object::Object;
 use cli::yaml::{Source, validate};
+use std::sync::Arc;
+
 use rules::evaluate::CompiledRule;
 use rules::lookup::{Candidate, CompiledProvider, FoundProvider};
 use serde_json::{Value, json};
@@ -63,10 +65,10 @@ pub(crate) fn candidate(rule: CommitStatusRule, provider: Provider) -> Candidate
             scope: Scope::AllClusters,
             name: rule.metadata.object_name(),
         },
-        rule: Ok(CompiledRule::compile(rule).unwrap()),
+        rule: Ok(Arc::new(CompiledRule::compile(rule).unwrap())),
         provider: Some(FoundProvider {
             scope: Scope::AllClusters,
-            provider: Ok(CompiledProvider::compile(provider).unwrap()),
+            provider: Ok(Arc::new(CompiledProvider::compile(provider).unwrap())),
         }),
     }
 }

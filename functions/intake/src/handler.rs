@@ -7,7 +7,7 @@ use lambda_http::{Body, Request, RequestExt, Response};
 use serde_json::json;
 use shared::message::{QueueMessage, event_id};
 use shared::metrics::{OUTCOME, REQUESTS};
-use shared::{ErrorChain, Event, EventMessage, Severity};
+use shared::{ErrorChain, EventMessage, Severity};
 use tracing::field::display;
 
 use crate::address::{ClusterName, MAX_CLUSTER_NAME_CHARS, Route, generation};
@@ -108,25 +108,23 @@ where
 
     let id = event_id(claim.cluster.as_str(), claim.generation, body);
     facts.id = Some(id.clone());
-    let event = facts.event.insert(event::parse(body)?);
-    deps.limits.check(event.timestamp, now)?;
-
-    let message = to_queue(EventMessage {
+    let message = facts.message.insert(EventMessage {
         id: id.clone(),
         cluster: claim.cluster.as_str().to_owned(),
         generation: claim.generation,
         previous_root_key: trusted.root_key == Which::Previous,
         received_at: now,
-        event: event.clone(),
-    })?;
+        event: event::parse(body)?,
+    });
+    deps.limits.check(message.event.timestamp, now)?;
     deps.queue
-        .send(message)
+        .send(to_queue(message)?)
         .await
         .map_err(|error| Refusal::Unavailable(error.into()))?;
     Ok(id)
 }
 
-fn to_queue(message: EventMessage) -> Result<QueueMessage, Refusal> {
+fn to_queue(message: &EventMessage) -> Result<QueueMessage, Refusal> {
     let message = message
         .to_queue()
         .map_err(|error| Refusal::Unavailable(Unavailable::Message(error)))?;
@@ -224,13 +222,13 @@ struct Facts {
     cluster: Option<String>,
     generation: Option<u32>,
     id: Option<String>,
-    event: Option<Event>,
+    message: Option<EventMessage>,
     stale_keys: Option<RootKeyUnavailable>,
 }
 
 impl Facts {
     fn log(&self, result: &Result<String, Refusal>) {
-        let event = self.event.as_ref();
+        let event = self.message.as_ref().map(|message| &message.event);
         let object = event.map(|event| &event.involved_object);
         let stale_keys = self.stale_keys.as_ref().map(|error| display(ErrorChain(error)));
         // A macro, because the level is part of what tracing registers for a line.

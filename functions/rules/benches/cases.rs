@@ -56,10 +56,10 @@ impl Rules {
                 scope: own(),
                 name: found.name.clone(),
             },
-            rule: Ok(compiled(found)),
+            rule: Ok(Arc::new(compiled(found))),
             provider: Some(FoundProvider {
                 scope: own(),
-                provider: CompiledProvider::compile(self.provider.clone()),
+                provider: CompiledProvider::compile(self.provider.clone()).map(Arc::new),
             }),
         });
         compiled.collect()

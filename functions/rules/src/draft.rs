@@ -39,7 +39,7 @@ pub struct Subject<'a> {
 #[derive(Debug)]
 pub struct Target<'a> {
     /// The repository.
-    pub repository: Repository,
+    pub repository: &'a Repository,
     /// For which clusters the Provider was applied.
     pub scope: &'a Scope,
     /// The Provider.
@@ -59,13 +59,10 @@ impl<'a> Subject<'a> {
             None => None,
             Some(FoundProvider { scope, provider }) => {
                 let compiled = provider.as_ref().map_err(Clone::clone)?;
-                let provider = &compiled.provider;
-                let repository = Repository::of(&provider.spec)
-                    .map_err(|error| Unreadable(format!("spec of Provider: {error}")))?;
                 Some(Target {
-                    repository,
+                    repository: &compiled.repository,
                     scope,
-                    provider,
+                    provider: &compiled.provider,
                     expression: compiled.expression.as_ref(),
                 })
             }
@@ -275,17 +272,30 @@ impl<F: Fn() -> Variables> Once<F> {
     }
 }
 
-/// What expressions can read: the objects as Flux has them, the rule in the place of the Alert.
+/// What expressions can read: the objects as Flux has them, the rule in the place of the Alert. What none of them names is
+/// left out, for making it costs more than most expressions do.
 fn variables(message: &EventMessage, subject: &Subject<'_>) -> Variables {
-    let rule = &subject.rule.rule;
-    let provider = subject
-        .target
-        .as_ref()
-        .map_or(Value::Null, |target| provider_value(target.provider));
+    let compiled = subject.rule;
+    let target = subject.target.as_ref();
+    let expression = target.and_then(|target| target.expression);
+    let templates = [&compiled.description, &compiled.target_url];
+    let texts: Vec<&str> = expression
+        .map(Expression::text)
+        .into_iter()
+        .chain(templates.into_iter().flatten().map(Template::text))
+        .collect();
+    // CEL writes the name of a variable in one way only.
+    let if_named = |name: &str, make: &dyn Fn() -> Value| match texts.iter().any(|text| text.contains(name)) {
+        true => make(),
+        false => Value::Null,
+    };
+    let rule = &compiled.rule;
     Variables::new(
-        event_value(&message.event, &rule.spec),
-        provider,
-        serde_json::to_value(rule).unwrap_or_default(),
+        if_named("event", &|| event_value(&message.event, &rule.spec)),
+        if_named("provider", &|| {
+            target.map_or(Value::Null, |target| provider_value(target.provider))
+        }),
+        if_named("alert", &|| serde_json::to_value(rule).unwrap_or_default()),
         &message.cluster,
     )
 }
@@ -318,6 +328,7 @@ mod tests {
     use crate::evaluate::tests::{SHA, rule, succeeded};
     use crate::lookup::CompiledProvider;
     use shared::CommitStatusRule;
+    use std::sync::Arc;
 
     const UID: &str = "0c9c2e41-d2f9-4f9b-9c41-bebc1984d67a";
 
@@ -349,10 +360,10 @@ mod tests {
     fn drafted(rule: CommitStatusRule, provider: Provider, event: Event) -> Draft {
         let candidate = Candidate {
             reference: "*/apps/podinfo".to_owned().try_into().unwrap(),
-            rule: Ok(CompiledRule::compile(rule).unwrap()),
+            rule: Ok(Arc::new(CompiledRule::compile(rule).unwrap())),
             provider: Some(FoundProvider {
                 scope: Scope::AllClusters,
-                provider: CompiledProvider::compile(provider),
+                provider: CompiledProvider::compile(provider).map(Arc::new),
             }),
         };
         let subject = Subject::of(&candidate).unwrap();
@@ -539,10 +550,10 @@ mod tests {
         let unreadable = |provider: Provider| {
             let candidate = Candidate {
                 reference: "*/apps/podinfo".to_owned().try_into().unwrap(),
-                rule: Ok(CompiledRule::compile(rule()).unwrap()),
+                rule: Ok(Arc::new(CompiledRule::compile(rule()).unwrap())),
                 provider: Some(FoundProvider {
                     scope: Scope::AllClusters,
-                    provider: CompiledProvider::compile(provider),
+                    provider: CompiledProvider::compile(provider).map(Arc::new),
                 }),
             };
             Subject::of(&candidate).map(drop).unwrap_err().to_string()

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 
 use expressions::Expression;
+use hosts::Repository;
 use jiff::{SignedDuration, Timestamp};
 use shared::item::ClusterItem;
 use shared::kinds::{ObjectName, Provider, Reference, Scope};
@@ -25,7 +26,7 @@ pub struct Candidate {
     /// Which rule, and for which clusters it was applied.
     pub reference: Reference,
     /// The rule; unreadable if the stored item is damaged or an expression does not compile.
-    pub rule: Result<CompiledRule, Unreadable>,
+    pub rule: Result<Arc<CompiledRule>, Unreadable>,
     /// Its Provider, if there is one.
     pub provider: Option<FoundProvider>,
 }
@@ -35,25 +36,29 @@ pub struct Candidate {
 pub struct FoundProvider {
     /// For which clusters it was applied.
     pub scope: Scope,
-    /// The Provider; unreadable if the stored item is damaged or its expression does not compile.
-    pub provider: Result<CompiledProvider, Unreadable>,
+    /// The Provider; unreadable if the stored item is damaged, or its address or its expression is of no use.
+    pub provider: Result<Arc<CompiledProvider>, Unreadable>,
 }
 
-/// A Provider with its expression compiled once.
+/// A Provider with its address read and its expression compiled once.
 #[derive(Debug, Clone)]
 pub struct CompiledProvider {
     /// The Provider.
     pub provider: Provider,
+    /// Where it posts.
+    pub repository: Repository,
     /// `commitStatusExpr`.
     pub expression: Option<Expression>,
 }
 
 impl CompiledProvider {
-    /// Compiles the expression.
+    /// Reads the address and compiles the expression.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// What is wrong with them.
     pub fn compile(provider: Provider) -> Result<Self, Unreadable> {
+        let repository = Repository::of(&provider.spec)
+            .map_err(|error| Unreadable(format!("spec of Provider: {error}")))?;
         let expression = provider
             .spec
             .commit_status_expr
@@ -62,7 +67,11 @@ impl CompiledProvider {
         let expression = expression
             .transpose()
             .map_err(|mistake| Unreadable(format!("spec.commitStatusExpr of Provider: {mistake}")))?;
-        Ok(Self { provider, expression })
+        Ok(Self {
+            provider,
+            repository,
+            expression,
+        })
     }
 }
 
@@ -74,8 +83,8 @@ pub struct Lookup<S> {
     store: S,
     candidates: Mutex<Cache<ObjectOfCluster, Arc<Vec<Candidate>>>>,
     clusters: Mutex<Cache<String, ClusterItem>>,
-    rules: std::sync::Mutex<Compiled<Reference, CommitStatusRule, CompiledRule>>,
-    providers: std::sync::Mutex<Compiled<Reference, Provider, CompiledProvider>>,
+    rules: std::sync::Mutex<Compiled<Reference, CommitStatusRule, Arc<CompiledRule>>>,
+    providers: std::sync::Mutex<Compiled<Reference, Provider, Arc<CompiledProvider>>>,
 }
 
 /// What was compiled, as long as it is still read the same: expressions cost more than a read from the table.
@@ -206,7 +215,9 @@ impl<S: RuleStore> Lookup<S> {
         let rule = found.rule.and_then(|rule| {
             let mut compiled = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
             compiled
-                .get(reference.clone(), rule, CompiledRule::compile)
+                .get(reference.clone(), rule, |rule| {
+                    CompiledRule::compile(rule).map(Arc::new)
+                })
                 .map_err(|error| Unreadable(error.to_string().replace('\n', " ")))
         });
         let provider = match &rule {
@@ -242,8 +253,11 @@ impl<S: RuleStore> Lookup<S> {
                 name: name.clone(),
             };
             let mut compiled = self.providers.lock().unwrap_or_else(PoisonError::into_inner);
-            let provider =
-                provider.and_then(|provider| compiled.get(reference, provider, CompiledProvider::compile));
+            let provider = provider.and_then(|provider| {
+                compiled.get(reference, provider, |provider| {
+                    CompiledProvider::compile(provider).map(Arc::new)
+                })
+            });
             FoundProvider { scope, provider }
         }))
     }

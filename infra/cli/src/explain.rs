@@ -4,6 +4,7 @@
 mod condition;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use hosts::{CommitStatus, HostRequest};
 use rules::draft::{Draft, LeftOut, Subject, draft};
@@ -140,12 +141,12 @@ impl Explanation {
 pub struct Rules {
     /// By scope, as they were given.
     rules: BTreeMap<Scope, Vec<Rule>>,
-    providers: BTreeMap<(Scope, ObjectName), Result<CompiledProvider, Unreadable>>,
+    providers: BTreeMap<(Scope, ObjectName), Result<Arc<CompiledProvider>, Unreadable>>,
 }
 
 struct Rule {
     name: ObjectName,
-    compiled: Result<CompiledRule, String>,
+    compiled: Result<Arc<CompiledRule>, String>,
     rule: CommitStatusRule,
 }
 
@@ -156,13 +157,15 @@ impl Rules {
         for (scope, rule) in applied.rules {
             rules.entry(scope).or_default().push(Rule {
                 name: rule.metadata.object_name(),
-                compiled: CompiledRule::compile(rule.clone()).map_err(|error| error.to_string()),
+                compiled: CompiledRule::compile(rule.clone())
+                    .map(Arc::new)
+                    .map_err(|error| error.to_string()),
                 rule,
             });
         }
         let providers = applied.providers.into_iter().map(|(scope, provider)| {
             let key = (scope, provider.metadata.object_name());
-            (key, CompiledProvider::compile(provider))
+            (key, CompiledProvider::compile(provider).map(Arc::new))
         });
         Self {
             rules,
@@ -258,7 +261,7 @@ fn matched(message: &EventMessage, reference: &Reference, subject: &Subject<'_>,
     };
     let request = target.filter(|_| parked.is_none()).map(|target| {
         let status = CommitStatus {
-            repository: &target.repository,
+            repository: target.repository,
             sha: &wanted.sha,
             context: &item.context,
             summary: item.summary.as_deref(),

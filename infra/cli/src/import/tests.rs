@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use rules::evaluate::evaluate;
 use rules::lookup::{Candidate, CompiledProvider, FoundProvider};
 use rules::{draft, evaluate::CompiledRule};
@@ -542,10 +544,10 @@ fn context(imported: &Imported, event: &Event) -> String {
             scope: scope.clone(),
             name: rule.metadata.object_name(),
         },
-        rule: Ok(CompiledRule::compile(rule).unwrap()),
+        rule: Ok(Arc::new(CompiledRule::compile(rule).unwrap())),
         provider: Some(FoundProvider {
             scope: Scope::Cluster(DEV.into()),
-            provider: CompiledProvider::compile(provider),
+            provider: CompiledProvider::compile(provider).map(Arc::new),
         }),
     };
     let subject = draft::Subject::of(&candidate).unwrap();
