@@ -351,6 +351,9 @@ pub struct CredentialItem {
     /// When the steady pace allows the next post; milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_slot: Option<i64>,
+    /// Since when posts have had to wait for their slots; milliseconds. Absent once the burst was whole again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pressed_since: Option<i64>,
     /// The first turn that no waiting status has; milliseconds. In the past if none waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_turn: Option<i64>,

@@ -3,7 +3,11 @@
 pub use hosts::Pace;
 
 /// A slot no further away is waited for in the function. For a later one the status gets a turn, which is its due date.
-pub const LONGEST_WAIT_MILLIS: i64 = 2_000;
+pub const LONGEST_WAIT_MILLIS: i64 = 1_000;
+
+/// For how long posts with a credential may wait for their slots in functions, one after the other. Then there is more to post
+/// than the pace allows for long, and whoever waited would keep others waiting.
+pub const PRESSED_MILLIS: i64 = 10_000;
 
 /// How much earlier than its turn a status may come: the clocks of two functions are never the same.
 pub const EARLY_MILLIS: i64 = 1_000;
@@ -14,7 +18,7 @@ pub const IDLE_MILLIS: i64 = 20_000;
 
 /// A credential that another poster is using is asked for again after each of these waits, together less than
 /// [`LONGEST_WAIT_MILLIS`]; then the status gets a turn.
-pub const BUSY_WAITS_MILLIS: [u64; 3] = [250, 500, 1_000];
+pub const BUSY_WAITS_MILLIS: [u64; 3] = [200, 300, 400];
 
 /// A credential that is too fast posts at a sixteenth of its pace at the slowest.
 const MOST_DOUBLINGS: u32 = 4;

@@ -7,7 +7,7 @@ use shared::item::{ALONE, CredentialItem, PK, SK, credential_pk};
 
 use super::expression::{Item, Outcome, number, send, text, update};
 use crate::outcome::hold_millis;
-use crate::pace::{IDLE_MILLIS, LONGEST_WAIT_MILLIS, Pace, RECOVERED_MILLIS, Slowness};
+use crate::pace::{IDLE_MILLIS, LONGEST_WAIT_MILLIS, PRESSED_MILLIS, Pace, RECOVERED_MILLIS, Slowness};
 use crate::ports::{CredentialStore, Lease, Limit, Slot, Unavailable};
 
 /// Times a slot is asked for while others take them.
@@ -71,12 +71,21 @@ impl CredentialsTable {
         now: i64,
     ) -> UpdateItemFluentBuilder {
         let set = "SET #next_slot = :next";
+        let pressure = match slot.pressure {
+            Pressure::Over => " REMOVE #pressed_since",
+            Pressure::Unknown => "",
+            Pressure::On => ", #pressed_since = if_not_exists(#pressed_since, :now)",
+        };
         let builder = match lease {
-            None => self.update(credential, set, &format!("{NOT_HELD} AND {condition}")),
+            None => self.update(
+                credential,
+                &format!("{set}{pressure}"),
+                &format!("{NOT_HELD} AND {condition}"),
+            ),
             Some(lease) => self
                 .update(
                     credential,
-                    &format!("{set}, #busy_until = :busy_until"),
+                    &format!("{set}, #busy_until = :busy_until{pressure}"),
                     &format!("{NOT_HELD} AND {NOT_BUSY} AND {condition}"),
                 )
                 .expression_attribute_values(":busy_until", number(slot.at + lease.millis))
@@ -128,6 +137,17 @@ impl CredentialsTable {
 struct Reserving {
     at: i64,
     next: i64,
+    pressure: Pressure,
+}
+
+/// What a reservation shows of how much there is to post.
+#[derive(Clone, Copy)]
+enum Pressure {
+    /// The whole burst is left.
+    Over,
+    Unknown,
+    /// It has to wait for its slot.
+    On,
 }
 
 impl CredentialStore for CredentialsTable {
@@ -148,6 +168,7 @@ impl CredentialStore for CredentialsTable {
         let slot = Reserving {
             at: now,
             next: now + pace.interval_millis,
+            pressure: Pressure::Over,
         };
         let mut free = format!("{NOT_SLOWED} AND (attribute_not_exists(#next_slot) OR #next_slot <= :now)");
         if !in_turn {
@@ -186,7 +207,11 @@ impl CredentialStore for CredentialsTable {
             {
                 return Ok(Slot::Busy(until));
             }
-            if at > now + LONGEST_WAIT_MILLIS {
+            let waits = at > now && !in_turn;
+            let is_pressed = item
+                .pressed_since
+                .is_some_and(|since| since <= now - PRESSED_MILLIS);
+            if at > now + LONGEST_WAIT_MILLIS || waits && is_pressed {
                 return Ok(Slot::NotBefore(at));
             }
             let same = match item.next_slot {
@@ -196,6 +221,7 @@ impl CredentialStore for CredentialsTable {
             let slot = Reserving {
                 at,
                 next: seen_slot + slowed.interval_millis,
+                pressure: if waits { Pressure::On } else { Pressure::Unknown },
             };
             let mut builder = self.reserving(credential, same, slot, lease, now);
             if let Some(slot) = item.next_slot {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use poster::adapters::CredentialsTable;
-use poster::pace::{IDLE_MILLIS, Pace};
+use poster::pace::{IDLE_MILLIS, PRESSED_MILLIS, Pace};
 use poster::ports::{CredentialStore, Lease, Limit, Slot};
 
 use crate::world::{NOW, World};
@@ -65,19 +65,41 @@ async fn some_posts_go_at_once_and_then_one_each_interval() {
     for _ in 0..4 {
         assert_eq!(reserve(&table, NOW).await, at(NOW));
     }
-    for wait in [1_000, 2_000] {
-        assert_eq!(reserve(&table, NOW).await, at(NOW + wait));
-    }
+    assert_eq!(reserve(&table, NOW).await, at(NOW + 1_000));
     let full = world.credential(A).await;
     for _ in 0..2 {
-        assert_eq!(reserve(&table, NOW).await, Slot::NotBefore(NOW + 3_000));
+        assert_eq!(reserve(&table, NOW).await, Slot::NotBefore(NOW + 2_000));
     }
     assert_eq!(
         world.credential(A).await,
         full,
         "nothing is reserved that far ahead"
     );
-    assert_eq!(reserve(&table, NOW + 1_000).await, at(NOW + 3_000));
+    assert_eq!(reserve(&table, NOW + 1_000).await, at(NOW + 2_000));
+}
+
+#[tokio::test]
+async fn a_credential_that_is_pressed_for_long_lets_nobody_wait_for_a_slot_who_has_no_turn() {
+    let (world, table) = table().await;
+    let pressed = async || world.credential(A).await.unwrap().pressed_since;
+    for _ in 0..4 {
+        assert_eq!(reserve(&table, NOW).await, at(NOW));
+    }
+    assert_eq!(pressed().await, None);
+    for second in 0..10 {
+        let now = NOW + second * 1_000;
+        assert_eq!(reserve(&table, now).await, at(now + 1_000));
+        assert_eq!(pressed().await, Some(NOW));
+    }
+    let later = NOW + PRESSED_MILLIS;
+    assert_eq!(reserve(&table, later).await, Slot::NotBefore(later + 1_000));
+    assert_eq!(in_turn(&table, later).await, at(later + 1_000));
+    // Part of a burst is no sign that it is over.
+    assert_eq!(reserve(&table, later + 3_000).await, at(later + 3_000));
+    assert_eq!(pressed().await, Some(NOW));
+    let rested = later + 60_000;
+    assert_eq!(reserve(&table, rested).await, at(rested));
+    assert_eq!(pressed().await, None);
 }
 
 async fn in_turn(table: &CredentialsTable, now: i64) -> Slot {
@@ -334,17 +356,16 @@ async fn a_credential_that_was_too_fast_posts_at_half_its_pace_and_without_burst
     let until = NOW + 60_000;
     assert_eq!(too_fast(&table, NOW, until).await, 1);
 
-    for wait in [0, 2_000] {
-        assert_eq!(reserve(&table, until).await, after_a_hold(until + wait));
-    }
-    assert_eq!(reserve(&table, until).await, Slot::NotBefore(until + 4_000));
+    assert_eq!(reserve(&table, until).await, after_a_hold(until));
+    assert_eq!(reserve(&table, until).await, Slot::NotBefore(until + 2_000));
+    assert_eq!(reserve(&table, until + 1_000).await, after_a_hold(until + 2_000));
     let later = until + 100_000;
     assert_eq!(
         reserve(&table, later).await,
         after_a_hold(later),
         "a pause is no burst"
     );
-    assert_eq!(reserve(&table, later).await, after_a_hold(later + 2_000));
+    assert_eq!(reserve(&table, later).await, Slot::NotBefore(later + 2_000));
 }
 
 #[tokio::test]
@@ -354,8 +375,8 @@ async fn a_burst_under_way_is_waited_off_when_the_pace_slows() {
         assert_eq!(reserve(&table, NOW).await, at(NOW));
     }
     too_fast(&table, NOW, NOW + 1_000).await;
-    assert_eq!(reserve(&table, NOW + 1_000).await, Slot::NotBefore(NOW + 4_000));
-    assert_eq!(reserve(&table, NOW + 2_000).await, after_a_hold(NOW + 4_000));
+    assert_eq!(reserve(&table, NOW + 2_000).await, Slot::NotBefore(NOW + 4_000));
+    assert_eq!(reserve(&table, NOW + 3_000).await, after_a_hold(NOW + 4_000));
 }
 
 #[tokio::test]
@@ -370,7 +391,7 @@ async fn the_pace_recovers_without_a_write() {
     assert_eq!(reserve(&table, recovered - 1).await, at(recovered - 1));
     assert_eq!(
         reserve(&table, recovered - 1).await,
-        at(recovered + 1_999),
+        Slot::NotBefore(recovered + 1_999),
         "still slow"
     );
     let much_later = recovered + 60_000;

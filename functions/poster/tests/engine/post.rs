@@ -507,12 +507,12 @@ async fn another_process_does_not_post_with_the_credential_meanwhile() {
 
     assert_eq!(world.posts().await.len(), 1);
     let other = world.item(&keys[1]).await;
-    assert_eq!(other.due_at, Some(NOW + 1_750 + LONGEST_WAIT_MILLIS));
+    assert_eq!(other.due_at, Some(NOW + 900 + LONGEST_WAIT_MILLIS));
     assert_eq!(
         (other.attempts, other.unsure, other.claim_until),
         (0, false, None)
     );
-    assert_eq!(world.now(), NOW + 1_750, "it has asked a few times");
+    assert_eq!(world.now(), NOW + 900, "it has asked a few times");
 
     world.advance(LONGEST_WAIT_MILLIS);
     assert!(batch(&world, &world.deps(), &records, 600).await.is_empty());
@@ -538,7 +538,7 @@ async fn a_credential_that_is_free_again_soon_is_waited_for() {
 
     assert!(work_on(&world, &deps, &item.key).await.is_posted());
 
-    assert_eq!(world.now(), NOW + 750);
+    assert_eq!(world.now(), NOW + 900);
 }
 
 #[tokio::test]
@@ -649,7 +649,7 @@ async fn a_lease_that_could_not_be_ended_costs_others_its_rest_and_no_post() {
     assert!(work_on(&world, &deps, &keys[0]).await.is_posted());
 
     let other = work_on(&world, &world.deps(), &keys[1]).await;
-    assert_eq!(other.due_at, Some(NOW + 1_750 + LONGEST_WAIT_MILLIS));
+    assert_eq!(other.due_at, Some(NOW + 900 + LONGEST_WAIT_MILLIS));
     // Flux's timeout and the time to read the secret.
     world.advance_to(NOW + 10_000);
     assert!(!work_on(&world, &world.deps(), &keys[1]).await.is_posted());
@@ -721,7 +721,7 @@ async fn behind_a_slot_too_far_away_a_status_gets_a_turn_and_keeps_it() {
     let deps = world.deps();
     let pace = HostKind::GitHub.pace();
     let mut held_up = None;
-    for n in 0..18 {
+    for n in 0..17 {
         let item = world.due(&format!("dev/{n}"), Success);
         world.put_status(&item).await;
         // What GitHub advises: 15 at once, then one each second. Those that would wait are set aside here.
@@ -738,13 +738,13 @@ async fn behind_a_slot_too_far_away_a_status_gets_a_turn_and_keeps_it() {
     }
     let key = held_up.unwrap();
     let item = work_on(&world, &deps, &key).await;
-    let turn = Some(NOW + 3_000);
+    let turn = Some(NOW + 2_000);
     assert_eq!((item.due_at, item.turn_at, item.attempts), (turn, turn, 0));
     assert_eq!(world.posts().await.len(), 15);
 
     // A change meanwhile loses no place, and takes none of another.
     let credential = world.credential(CREDENTIAL).await;
-    world.advance_to(NOW + 1_999);
+    world.advance_to(NOW + 999);
     let mut changed = item;
     (changed.desired.state, changed.rev) = (Failure, 2);
     changed.due_at = Some(NOW + MINUTE);
@@ -754,13 +754,13 @@ async fn behind_a_slot_too_far_away_a_status_gets_a_turn_and_keeps_it() {
     assert_eq!(world.credential(CREDENTIAL).await, credential);
 
     // One that comes later, when there would be a slot, gets the turn after it.
-    world.advance_to(NOW + 2_000);
+    world.advance_to(NOW + 1_000);
     let later = world.due("dev/later", Success);
     world.put_status(&later).await;
     let later = work_on(&world, &deps, &later.key).await;
-    assert_eq!(later.turn_at, Some(NOW + 4_000));
+    assert_eq!(later.turn_at, Some(NOW + 3_000));
 
-    world.advance_to(NOW + 3_000);
+    world.advance_to(NOW + 2_000);
     let posted = work_on(&world, &deps, &key).await;
     assert!(posted.is_posted());
     assert_eq!((posted.desired.state, posted.turn_at), (Failure, None));

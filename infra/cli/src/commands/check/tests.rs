@@ -486,6 +486,7 @@ fn a_hold_is_found_as_long_as_it_lasts() {
             hold_reason: Some("rate limited: slow down".into()),
             holds: 1,
             next_slot: None,
+            pressed_since: None,
             next_turn: None,
             busy_until: None,
             slowed: 0,
