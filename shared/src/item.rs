@@ -357,6 +357,9 @@ pub struct CredentialItem {
     /// The first turn that no waiting status has; milliseconds. In the past if none waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_turn: Option<i64>,
+    /// When a status was last posted in its turn; milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turn_taken_at: Option<i64>,
     /// Until when a poster has the credential for itself, where the host wants one post at a time; milliseconds. It also
     /// tells this lease from any other.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,5 +1,7 @@
 //! How fast a credential may post.
 
+use std::time::Duration;
+
 pub use hosts::Pace;
 
 /// A slot no further away is waited for in the function. For a later one the status gets a turn, which is its due date.
@@ -12,9 +14,12 @@ pub const PRESSED_MILLIS: i64 = 10_000;
 /// How much earlier than its turn a status may come: the clocks of two functions are never the same.
 pub const EARLY_MILLIS: i64 = 1_000;
 
-/// Where statuses wait for their turns, one without a turn is posted only if the credential has rested for this long: longer
-/// than the sweeper does between two sweeps, so turns are late for another reason, or belonged to what ended without a post.
-pub const IDLE_MILLIS: i64 = 20_000;
+/// A status without a turn goes behind those that have one if one of them was posted within this time: longer than the sweeper
+/// is away between two sweeps. Before it comes, and when turns belonged to what ended without a post, slots are for whoever comes.
+pub const TURNS_KEPT_MILLIS: i64 = 20_000;
+
+/// For how long a post stands in line for the others of its process.
+pub const LONGEST_LINE: Duration = Duration::from_secs(5);
 
 /// A credential that another poster is using is asked for again after each of these waits, together less than
 /// [`LONGEST_WAIT_MILLIS`]; then the status gets a turn.

@@ -105,7 +105,6 @@ impl<P: CredentialStore, W: Sleep> Pacer<P, W> {
         loop {
             let now = clock().as_millisecond();
             let lease = place.line.as_deref().map(|ours| Lease { millis, ours: *ours });
-            let in_turn = in_turn || lease.is_some_and(|lease| lease.ours.is_some());
             let slot = self
                 .store
                 .reserve(place.credential, place.pace, lease, in_turn, now)

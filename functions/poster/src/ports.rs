@@ -131,7 +131,7 @@ pub struct Limit {
 /// Pace, holds and leases of credentials, in the `statuses` table.
 pub trait CredentialStore {
     /// Reserves the next slot, and the credential with it if a lease is asked for. What is not `in_turn` gets none while
-    /// others wait for their turns, unless the credential rests nevertheless ([`crate::pace::IDLE_MILLIS`]).
+    /// others are posted in their turns ([`crate::pace::TURNS_KEPT_MILLIS`]), unless this poster has the credential already.
     fn reserve(
         &self,
         credential: &str,

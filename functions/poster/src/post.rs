@@ -16,7 +16,7 @@ use crate::app_tokens::AppTokens;
 use crate::credentials::{Credentials, Entry, NoEntry};
 use crate::host::Hosts;
 use crate::outcome::{self, Counts, Hold, Record, Retry, backoff};
-use crate::pace::EARLY_MILLIS;
+use crate::pace::{EARLY_MILLIS, LONGEST_LINE};
 use crate::pacer::{Pacer, Place, Turn};
 use crate::ports::{
     Claim, Claimed, CredentialStore, Limit, Recorded, RuleStore, SecretStore, Sleep, StatusStore, Unavailable,
@@ -166,7 +166,7 @@ where
     ) -> Result<Record, Unavailable> {
         let host = target.repository.host_kind;
         let patience = deadline.duration_since((self.clock)()) - time_for_one(host);
-        let patience = Duration::try_from(patience).unwrap_or_default();
+        let patience = Duration::try_from(patience).unwrap_or_default().min(LONGEST_LINE);
         let Some(mut place) = self
             .pacer
             .line_up(&target.secrets.credential, host.pace(), patience)
@@ -633,6 +633,12 @@ fn log(item: &StatusItem, record: &Record, recorded: Recorded) {
     }
     match record {
         Record::Posted | Record::Ended { .. } => line!(info),
+        // It only waits.
+        Record::Retry(Retry {
+            turn_at: Some(_),
+            error: None,
+            ..
+        }) => line!(info),
         Record::Retry(_) => line!(warn),
         Record::Parked { .. } => line!(error),
     }

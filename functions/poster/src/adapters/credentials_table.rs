@@ -7,7 +7,7 @@ use shared::item::{ALONE, CredentialItem, PK, SK, credential_pk};
 
 use super::expression::{Item, Outcome, number, send, text, update};
 use crate::outcome::hold_millis;
-use crate::pace::{IDLE_MILLIS, LONGEST_WAIT_MILLIS, PRESSED_MILLIS, Pace, RECOVERED_MILLIS, Slowness};
+use crate::pace::{LONGEST_WAIT_MILLIS, PRESSED_MILLIS, Pace, RECOVERED_MILLIS, Slowness, TURNS_KEPT_MILLIS};
 use crate::ports::{CredentialStore, Lease, Limit, Slot, Unavailable};
 
 /// Times a slot is asked for while others take them.
@@ -55,7 +55,7 @@ const NOT_HELD: &str = "(attribute_not_exists(#hold_until) OR #hold_until <= :no
 const NOT_BUSY: &str = "(attribute_not_exists(#busy_until) OR #busy_until <= :now OR #busy_until = :ours)";
 const NOT_SLOWED: &str = "(attribute_not_exists(#slowed_at) OR #slowed_at <= :recovered)";
 const NOBODY_WAITS: &str = "(attribute_not_exists(#next_turn) OR #next_turn <= :now \
-                            OR attribute_not_exists(#next_slot) OR #next_slot <= :idle)";
+                            OR attribute_not_exists(#turn_taken_at) OR #turn_taken_at <= :kept)";
 
 /// What stands in `ours` if there was no post before: no lease ends then.
 const NO_LEASE: i64 = 0;
@@ -70,7 +70,11 @@ impl CredentialsTable {
         lease: Option<Lease>,
         now: i64,
     ) -> UpdateItemFluentBuilder {
-        let set = "SET #next_slot = :next";
+        let set = if slot.in_turn {
+            "SET #next_slot = :next, #turn_taken_at = :now"
+        } else {
+            "SET #next_slot = :next"
+        };
         let pressure = match slot.pressure {
             Pressure::Over => " REMOVE #pressed_since",
             Pressure::Unknown => "",
@@ -138,6 +142,7 @@ struct Reserving {
     at: i64,
     next: i64,
     pressure: Pressure,
+    in_turn: bool,
 }
 
 /// What a reservation shows of how much there is to post.
@@ -169,16 +174,18 @@ impl CredentialStore for CredentialsTable {
             at: now,
             next: now + pace.interval_millis,
             pressure: Pressure::Over,
+            in_turn,
         };
         let mut free = format!("{NOT_SLOWED} AND (attribute_not_exists(#next_slot) OR #next_slot <= :now)");
-        if !in_turn {
+        let goes_behind = !in_turn && lease.is_none_or(|lease| lease.ours.is_none());
+        if goes_behind {
             free = format!("{free} AND {NOBODY_WAITS}");
         }
         let mut builder = self
             .reserving(credential, &free, slot, lease, now)
             .expression_attribute_values(":recovered", number(now - RECOVERED_MILLIS));
-        if !in_turn {
-            builder = builder.expression_attribute_values(":idle", number(now - IDLE_MILLIS));
+        if goes_behind {
+            builder = builder.expression_attribute_values(":kept", number(now - TURNS_KEPT_MILLIS));
         }
         let mut seen = match send(builder, action).await? {
             Outcome::Done(item) => return Ok(reserved(now, &item)),
@@ -198,7 +205,7 @@ impl CredentialStore for CredentialsTable {
             let seen_slot = item.next_slot.unwrap_or(now).max(now);
             let slowed = pace.slowed(doublings(&item, now));
             let at = (seen_slot - slowed.tolerance_millis()).max(now);
-            if !in_turn && others_wait(&item, now) {
+            if goes_behind && others_wait(&item, now) {
                 return Ok(Slot::NotBefore(at));
             }
             if let Some(lease) = lease
@@ -222,6 +229,7 @@ impl CredentialStore for CredentialsTable {
                 at,
                 next: seen_slot + slowed.interval_millis,
                 pressure: if waits { Pressure::On } else { Pressure::Unknown },
+                in_turn,
             };
             let mut builder = self.reserving(credential, same, slot, lease, now);
             if let Some(slot) = item.next_slot {
@@ -346,7 +354,9 @@ fn holds(item: &Item) -> u32 {
 /// Whether others are to be posted before what has no turn.
 fn others_wait(item: &CredentialItem, now: i64) -> bool {
     item.next_turn.is_some_and(|turn| turn > now)
-        && item.next_slot.is_some_and(|slot| slot > now - IDLE_MILLIS)
+        && item
+            .turn_taken_at
+            .is_some_and(|taken| taken > now - TURNS_KEPT_MILLIS)
 }
 
 fn next_turn_of(item: &Item) -> Option<i64> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use poster::adapters::CredentialsTable;
-use poster::pace::{IDLE_MILLIS, PRESSED_MILLIS, Pace};
+use poster::pace::{PRESSED_MILLIS, Pace, TURNS_KEPT_MILLIS};
 use poster::ports::{CredentialStore, Lease, Limit, Slot};
 
 use crate::world::{NOW, World};
@@ -151,14 +151,18 @@ async fn turns_asked_for_at_once_are_all_different() {
 #[tokio::test]
 async fn what_has_no_turn_comes_after_those_that_wait_for_theirs() {
     let (world, table) = table().await;
-    assert_eq!(reserve(&table, NOW).await, at(NOW));
     for turn in [NOW + 500, NOW + 1_500] {
         assert_eq!(next_turn(&table, NOW + 500).await, turn);
     }
-    let before = world.credential(A).await;
-    assert_eq!(reserve(&table, NOW).await, Slot::NotBefore(NOW));
-    assert_eq!(world.credential(A).await, before, "nothing is reserved");
+    assert_eq!(
+        reserve(&table, NOW).await,
+        at(NOW),
+        "slots are used until turns are taken"
+    );
     assert_eq!(in_turn(&table, NOW + 500).await, at(NOW + 500));
+    let before = world.credential(A).await;
+    assert_eq!(reserve(&table, NOW + 501).await, Slot::NotBefore(NOW + 501));
+    assert_eq!(world.credential(A).await, before, "nothing is reserved");
     assert_eq!(in_turn(&table, NOW + 1_500).await, at(NOW + 1_500));
     // The next turn that nobody has begins then.
     assert_eq!(reserve(&table, NOW + 2_499).await, Slot::NotBefore(NOW + 2_499));
@@ -166,15 +170,17 @@ async fn what_has_no_turn_comes_after_those_that_wait_for_theirs() {
 }
 
 #[tokio::test]
-async fn a_credential_that_rests_is_used_whoever_waits() {
+async fn where_no_turn_is_taken_slots_are_for_whoever_comes() {
     let (_world, table) = table().await;
-    assert_eq!(reserve(&table, NOW).await, at(NOW));
+    assert_eq!(in_turn(&table, NOW).await, at(NOW));
     next_turn(&table, NOW + 3_600_000).await;
-    // Its next slot is a second later.
-    let idle = NOW + 1_000 + IDLE_MILLIS;
-    assert_eq!(reserve(&table, idle - 1).await, Slot::NotBefore(idle - 1));
-    assert_eq!(reserve(&table, idle).await, at(idle));
-    assert_eq!(reserve(&table, idle + 1).await, Slot::NotBefore(idle + 1));
+    let kept = NOW + TURNS_KEPT_MILLIS;
+    assert_eq!(reserve(&table, kept - 1).await, Slot::NotBefore(kept - 1));
+    for _ in 0..4 {
+        assert_eq!(reserve(&table, kept).await, at(kept));
+    }
+    assert_eq!(in_turn(&table, kept).await, at(kept + 1_000));
+    assert_eq!(reserve(&table, kept + 5_000).await, Slot::NotBefore(kept + 5_000));
 }
 
 #[tokio::test]

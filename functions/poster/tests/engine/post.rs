@@ -753,17 +753,16 @@ async fn behind_a_slot_too_far_away_a_status_gets_a_turn_and_keeps_it() {
     assert_eq!((changed.due_at, changed.turn_at), (turn, turn));
     assert_eq!(world.credential(CREDENTIAL).await, credential);
 
-    // One that comes later, when there would be a slot, gets the turn after it.
-    world.advance_to(NOW + 1_000);
-    let later = world.due("dev/later", Success);
-    world.put_status(&later).await;
-    let later = work_on(&world, &deps, &later.key).await;
-    assert_eq!(later.turn_at, Some(NOW + 3_000));
-
     world.advance_to(NOW + 2_000);
     let posted = work_on(&world, &deps, &key).await;
     assert!(posted.is_posted());
     assert_eq!((posted.desired.state, posted.turn_at), (Failure, None));
+
+    // One that comes then, where turns are taken, gets the turn after it.
+    let later = world.due("dev/later", Success);
+    world.put_status(&later).await;
+    let later = work_on(&world, &deps, &later.key).await;
+    assert_eq!(later.turn_at, Some(NOW + 3_000));
 }
 
 /// Those that stand in line in this process were there first, and are few.

@@ -488,6 +488,7 @@ fn a_hold_is_found_as_long_as_it_lasts() {
             next_slot: None,
             pressed_since: None,
             next_turn: None,
+            turn_taken_at: None,
             busy_until: None,
             slowed: 0,
             slowed_at: None,
