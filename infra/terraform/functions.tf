@@ -40,7 +40,8 @@ locals {
     sweeper = {
       description = "Sends hints for what is due"
       memory      = 128
-      # It runs once a minute. Two at once would do no harm: due dates are moved on condition.
+      # It runs once a minute, and stays for 45 seconds where statuses wait for their turns. Two at once would do no harm:
+      # the queue drops the same hint, and due dates are moved on condition.
       timeout = 55
       environment = {
         STATUSES_TABLE  = aws_dynamodb_table.statuses.name

@@ -9,6 +9,7 @@ mod cost;
 mod dead_letters;
 mod demo;
 mod events;
+mod fleet;
 mod github_app;
 mod host;
 mod hosts;

@@ -15,8 +15,8 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// Longer than anything takes that does not hang.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Longer than anything takes that does not hang: a sweep stays for 45 seconds.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a function still does after it asked for an event or answered one counts as well; it is done by then.
 const AFTERWARDS: Duration = Duration::from_millis(15);
@@ -92,12 +92,27 @@ impl Function {
         }
     }
 
+    /// Hands the function an event; when it answered, and what.
+    async fn hand_over(&mut self, event: Value) -> (Instant, Value) {
+        self.invocations.send(event).unwrap();
+        let answered = timeout(PATIENCE, self.answers.recv()).await;
+        answered.expect("the function does not answer").unwrap()
+    }
+
+    /// What a function that is warm by now answers to an event.
+    pub(crate) async fn event(&mut self, event: Value) -> Value {
+        self.hand_over(event).await.1
+    }
+
+    /// Most memory that was ever in use.
+    pub(crate) fn peak_kib(&self) -> u64 {
+        self.process.peak_kib()
+    }
+
     /// Hands the function its first event.
     pub(crate) async fn first_event(mut self, event: Value) -> FirstEvent {
         let begun = Instant::now();
-        self.invocations.send(event).unwrap();
-        let answered = timeout(PATIENCE, self.answers.recv()).await;
-        let (answered, answer) = answered.expect("the function does not answer").unwrap();
+        let (answered, answer) = self.hand_over(event).await;
         tokio::time::sleep(AFTERWARDS).await;
         self.runtime_api.abort();
         FirstEvent {

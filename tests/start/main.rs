@@ -34,6 +34,7 @@ use aws::Aws;
 use clap::Parser;
 use events::succeeded;
 use function::Function;
+use local::fifo::{self, Received};
 use serde_json::{Value, json};
 use tls::{Front, Tls};
 use world::{STACK, World, function_url_event, handled, rule_yaml, sqs_json};
@@ -66,6 +67,9 @@ struct Args {
     /// in turn. The first one has the empty function.
     #[arg(long, value_name = "[NAME=]DIR")]
     binaries: Vec<String>,
+    /// Events that pass through each function afterwards, in batches of ten, to see how much memory it takes; none with 0.
+    #[arg(long, default_value_t = 2_000, value_name = "EVENTS")]
+    load: usize,
     /// Let the functions trust the stand-ins alone, to see what reading all root certificates costs.
     #[arg(long)]
     few_roots: bool,
@@ -227,10 +231,135 @@ impl Surroundings {
         [intake, rules, poster, sweeper]
     }
 
+    /// Lets many events pass through the functions, one function after the other: of all sizes there are, about as many
+    /// objects as there are events, so that what is remembered of each is remembered.
+    async fn load(&self, binaries: &Path, count: usize) -> Vec<Memory> {
+        let now = jiff::Timestamp::now().as_second();
+        let mut events = Vec::new();
+        let mut intake = self.loaded(binaries, "intake").await;
+        for number in 0..count {
+            let length = match number % 50 {
+                0 => LONGEST_BODY,
+                n if n % 10 == 0 => LONGEST_MESSAGE,
+                _ => USUAL_MESSAGE,
+            };
+            let event = succeeded()
+                .name(&format!("loaded-{number}"))
+                .message(&"x".repeat(length));
+            let body = event.at(now - 60 - world::START).body();
+            let request = function_url_event("/events/dev", &body, &self.world.signature("dev", &body));
+            let answer = intake.function.event(request).await;
+            assert_eq!(answer["statusCode"], 202, "{answer} {}", self.lines());
+            events.append(&mut self.aws.take());
+            intake.count(number + 1, count);
+        }
+        let mut posts = Vec::new();
+        let mut rules = self.loaded(binaries, "rules").await;
+        self.batches(&mut rules, &events, "events", &mut posts).await;
+        let mut poster = self.loaded(binaries, "poster").await;
+        self.batches(&mut poster, &posts, "posts", &mut Vec::new()).await;
+        let mut sweeper = self.loaded(binaries, "sweeper").await;
+        for number in 0..SWEEPS {
+            // What it finds is what poster had no time for.
+            sweeper.function.event(json!({ "source": "aws.scheduler" })).await;
+            sweeper.count(number + 1, SWEEPS);
+        }
+        self.aws.take();
+        vec![intake.memory, rules.memory, poster.memory, sweeper.memory]
+    }
+
+    async fn loaded(&self, binaries: &Path, name: &'static str) -> Loaded {
+        let binary = binaries.join(name);
+        let function = Function::start(&binary, &self.environment(), self.log.as_file()).await;
+        let start_kib = function.peak_kib();
+        let memory = Memory {
+            function: name,
+            start_kib,
+            tenth_kib: start_kib,
+            peak_kib: start_kib,
+            events: 0,
+        };
+        Loaded { function, memory }
+    }
+
+    /// As SQS hands them over; `sent` is what the function sends meanwhile.
+    async fn batches(
+        &self,
+        loaded: &mut Loaded,
+        messages: &[Received],
+        queue: &str,
+        sent: &mut Vec<Received>,
+    ) {
+        let mut done = 0;
+        for batch in messages.chunks(fifo::BATCH) {
+            let batch: Vec<Received> = batch
+                .iter()
+                .enumerate()
+                .map(|(number, message)| Received {
+                    id: format!("message-{number}"),
+                    ..message.clone()
+                })
+                .collect();
+            let answer = loaded.function.event(sqs_json(&batch, queue)).await;
+            let failed = answer["batchItemFailures"].as_array().map_or(0, Vec::len);
+            assert_eq!(failed, 0, "{answer} {}", self.lines());
+            sent.append(&mut self.aws.take());
+            done += batch.len();
+            loaded.count(done, messages.len());
+        }
+    }
+
     fn lines(&self) -> String {
         std::fs::read_to_string(self.log.path()).unwrap()
     }
 }
+
+/// A function that is kept warm.
+struct Loaded {
+    function: Function,
+    memory: Memory,
+}
+
+impl Loaded {
+    fn count(&mut self, done: usize, of: usize) {
+        let peak = self.function.peak_kib();
+        if done * 10 <= of {
+            self.memory.tenth_kib = peak;
+        }
+        (self.memory.peak_kib, self.memory.events) = (peak, done);
+    }
+}
+
+/// What a function took at most.
+struct Memory {
+    function: &'static str,
+    start_kib: u64,
+    tenth_kib: u64,
+    peak_kib: u64,
+    events: usize,
+}
+
+impl Memory {
+    fn row(&self, build: &str) -> String {
+        let mib = |kib: u64| format!("{:.1} MiB", f64::from(u32::try_from(kib).unwrap()) / 1024.0);
+        format!(
+            "| {} | {} | {} | {} | {} |",
+            format!("{} {build}", self.function).trim(),
+            mib(self.start_kib),
+            mib(self.tenth_kib),
+            mib(self.peak_kib),
+            self.events
+        )
+    }
+}
+
+/// Bytes of an event's message: what most have, the longest Flux sends, and what fills the longest body intake takes.
+const USUAL_MESSAGE: usize = 500;
+const LONGEST_MESSAGE: usize = 39_000;
+const LONGEST_BODY: usize = 255_000;
+
+/// Runs of the sweeper.
+const SWEEPS: usize = 3;
 
 const FUNCTIONS: [&str; 4] = ["intake", "rules", "poster", "sweeper"];
 
@@ -275,6 +404,20 @@ async fn main() -> ExitCode {
     let empty = &samples[&(0, EMPTY.to_owned())];
     starts(&samples, empty);
     cpus(&samples);
+    if args.load > 0 {
+        println!("Most memory that was ever in use, of a function that many events have passed through:\n");
+        println!(
+            "| function | after the start | after the first tenth | after {} events | events |",
+            args.load
+        );
+        println!("|---|---|---|---|---|");
+        for (name, binaries) in &builds {
+            for memory in surroundings.load(binaries, args.load).await {
+                println!("{}", memory.row(name));
+            }
+        }
+        println!();
+    }
     let kept_sizes = sizes(&builds);
     let kept_init = budget(&samples, empty);
     if kept_sizes && kept_init {

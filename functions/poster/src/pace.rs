@@ -19,7 +19,10 @@ pub const EARLY_MILLIS: i64 = 1_000;
 pub const TURNS_KEPT_MILLIS: i64 = 20_000;
 
 /// For how long a post stands in line for the others of its process.
-pub const LONGEST_LINE: Duration = Duration::from_secs(5);
+pub const LONGEST_IN_LINE: Duration = Duration::from_secs(5);
+
+/// Posts that stand in line at most: a batch. Only where a process handles several at once there could be more.
+pub const LONGEST_LINE: usize = 10;
 
 /// A credential that another poster is using is asked for again after each of these waits, together less than
 /// [`LONGEST_WAIT_MILLIS`]; then the status gets a turn.

@@ -6,17 +6,24 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use shared::ErrorChain;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use crate::pace::{BUSY_WAITS_MILLIS, LONGEST_WAIT_MILLIS, Pace};
+use crate::pace::{BUSY_WAITS_MILLIS, LONGEST_LINE, LONGEST_WAIT_MILLIS, Pace};
 use crate::ports::{CredentialStore, Lease, Sleep, Slot, Unavailable};
 
-/// Until when this process has the credential, as the last post in line left it.
-type Line = Mutex<Option<i64>>;
+/// Posts of this process that stand in line for a credential. Forgotten when nobody stands there.
+#[derive(Default)]
+struct Line {
+    /// Until when this process has the credential, as the last post in line left it.
+    lease: Arc<Mutex<Option<i64>>>,
+    /// Whether the head of the line had to wait for its slot: nobody waits behind it then.
+    is_pressed: AtomicBool,
+}
 
 /// Lets posts go in turn.
 pub struct Pacer<P, W> {
@@ -31,7 +38,20 @@ pub struct Place<'a> {
     credential: &'a str,
     pace: Pace,
     /// Absent where posts need not wait for each other.
-    line: Option<OwnedMutexGuard<Option<i64>>>,
+    line: Option<(Arc<Line>, OwnedMutexGuard<Option<i64>>)>,
+}
+
+impl Place<'_> {
+    /// The lease that this process goes on from, where one post at a time is wanted.
+    fn ours(&self) -> Option<Option<i64>> {
+        self.line.as_ref().map(|(_, lease)| **lease)
+    }
+
+    fn press(&self, is_pressed: bool) {
+        if let Some((line, _)) = &self.line {
+            line.is_pressed.store(is_pressed, Ordering::Relaxed);
+        }
+    }
 }
 
 /// When a post may begin.
@@ -61,24 +81,42 @@ impl<P: CredentialStore, W: Sleep> Pacer<P, W> {
     }
 
     /// Waits until the posts of this process before it are over, if the host wants it so; `None` if that takes longer
-    /// than `patience`.
+    /// than `patience`, the line is too long, or its head has to wait for its slot.
     pub async fn line_up<'a>(
         &self,
         credential: &'a str,
         pace: Pace,
         patience: Duration,
+        clock: &impl Fn() -> Timestamp,
     ) -> Option<Place<'a>> {
-        let line = if pace.one_at_a_time {
-            let line = self.line(credential).await;
-            Some(tokio::time::timeout(patience, line.lock_owned()).await.ok()?)
-        } else {
-            None
-        };
-        Some(Place {
+        let place = |line| Place {
             credential,
             pace,
             line,
-        })
+        };
+        if !pace.one_at_a_time {
+            return Some(place(None));
+        }
+        let line = self.line(credential).await;
+        // The table of lines, and we.
+        if Arc::strong_count(&line) > LONGEST_LINE + 1 {
+            return None;
+        }
+        if let Ok(lease) = Arc::clone(&line.lease).try_lock_owned() {
+            return Some(place(Some((line, lease))));
+        }
+        let is_pressed = || line.is_pressed.load(Ordering::Relaxed);
+        if is_pressed() {
+            return None;
+        }
+        let lease = tokio::time::timeout(patience, Arc::clone(&line.lease).lock_owned()).await;
+        let lease = lease.ok()?;
+        if is_pressed() {
+            // It may be on us to end the lease.
+            self.leave(place(Some((line, lease))), clock()).await;
+            return None;
+        }
+        Some(place(Some((line, lease))))
     }
 
     async fn line(&self, credential: &str) -> Arc<Line> {
@@ -104,7 +142,7 @@ impl<P: CredentialStore, W: Sleep> Pacer<P, W> {
         let mut waits = BUSY_WAITS_MILLIS.into_iter();
         loop {
             let now = clock().as_millisecond();
-            let lease = place.line.as_deref().map(|ours| Lease { millis, ours: *ours });
+            let lease = place.ours().map(|ours| Lease { millis, ours });
             let slot = self
                 .store
                 .reserve(place.credential, place.pace, lease, in_turn, now)
@@ -115,9 +153,10 @@ impl<P: CredentialStore, W: Sleep> Pacer<P, W> {
                     was_held,
                     lease,
                 } => {
-                    if let Some(ours) = place.line.as_deref_mut() {
-                        *ours = lease;
+                    if let Some((_, ours)) = &mut place.line {
+                        **ours = lease;
                     }
+                    place.press(millis > now);
                     if let Ok(wait) = u64::try_from(millis - clock().as_millisecond())
                         && wait > 0
                     {
@@ -132,21 +171,32 @@ impl<P: CredentialStore, W: Sleep> Pacer<P, W> {
                 Slot::Busy(_) => match waits.next() {
                     Some(wait) => self.sleep.sleep(Duration::from_millis(wait)).await,
                     // Its lease may last for much longer, but hardly does.
-                    None => return Ok(Turn::NotBefore(now + LONGEST_WAIT_MILLIS, None)),
+                    None => {
+                        place.press(true);
+                        return Ok(Turn::NotBefore(now + LONGEST_WAIT_MILLIS, None));
+                    }
                 },
-                Slot::NotBefore(millis) => return Ok(Turn::NotBefore(millis, None)),
-                Slot::Held { until, reason } => return Ok(Turn::NotBefore(until, reason)),
+                Slot::NotBefore(millis) => {
+                    place.press(true);
+                    return Ok(Turn::NotBefore(millis, None));
+                }
+                Slot::Held { until, reason } => {
+                    place.press(true);
+                    return Ok(Turn::NotBefore(until, reason));
+                }
             }
         }
     }
 
     /// Lets the next one in line go on. The last one ends the lease.
     pub async fn leave(&self, place: Place<'_>, now: Timestamp) {
-        let Some(mut line) = place.line else { return };
+        let Some((line, mut ours)) = place.line else {
+            return;
+        };
         // The table of lines, and we.
-        let is_last = Arc::strong_count(OwnedMutexGuard::mutex(&line)) <= 2;
+        let is_last = Arc::strong_count(&line) <= 2;
         if is_last
-            && let Some(lease) = line.take()
+            && let Some(lease) = ours.take()
             && lease > now.as_millisecond()
             && let Err(error) = self
                 .store

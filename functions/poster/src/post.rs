@@ -16,7 +16,7 @@ use crate::app_tokens::AppTokens;
 use crate::credentials::{Credentials, Entry, NoEntry};
 use crate::host::Hosts;
 use crate::outcome::{self, Counts, Hold, Record, Retry, backoff};
-use crate::pace::{EARLY_MILLIS, LONGEST_LINE};
+use crate::pace::{EARLY_MILLIS, LONGEST_IN_LINE};
 use crate::pacer::{Pacer, Place, Turn};
 use crate::ports::{
     Claim, Claimed, CredentialStore, Limit, Recorded, RuleStore, SecretStore, Sleep, StatusStore, Unavailable,
@@ -166,10 +166,12 @@ where
     ) -> Result<Record, Unavailable> {
         let host = target.repository.host_kind;
         let patience = deadline.duration_since((self.clock)()) - time_for_one(host);
-        let patience = Duration::try_from(patience).unwrap_or_default().min(LONGEST_LINE);
+        let patience = Duration::try_from(patience)
+            .unwrap_or_default()
+            .min(LONGEST_IN_LINE);
         let Some(mut place) = self
             .pacer
-            .line_up(&target.secrets.credential, host.pace(), patience)
+            .line_up(&target.secrets.credential, host.pace(), patience, &self.clock)
             .await
         else {
             return self

@@ -38,7 +38,7 @@ const LOOK_MILLIS: i64 = 5_000;
 const MOMENT_MILLIS: i64 = 200;
 
 /// Hints for one credential in one look: what the fastest pace takes until the next one. Whatever comes with its turn is
-/// never as many.
+/// never as many. What is more stays due for the next look, which costs nothing, unless it hides what others have due.
 const PER_CREDENTIAL: i64 = 50;
 
 /// What the sweep works with.
@@ -64,7 +64,7 @@ pub struct Swept {
     pub due: usize,
     /// Hints sent.
     pub hinted: usize,
-    /// Statuses of credentials that have enough to do, moved to a later look.
+    /// Statuses of credentials that have enough to do, left to a later look.
     pub spread: usize,
     /// Statuses that could not be handled; they stay due.
     pub failed: usize,
@@ -94,7 +94,11 @@ where
         if looks > 0 && now >= ends {
             break;
         }
-        let (statuses, was_whole) = match look(deps, ends).await {
+        let Look {
+            statuses,
+            is_whole: was_whole,
+            hides_others,
+        } = match look(deps, ends).await {
             Ok(read) => read,
             Err(error) if looks == 0 => {
                 count_sweep("failed");
@@ -115,7 +119,8 @@ where
         if near.is_empty() && far.is_empty() {
             break;
         }
-        hint(deps, &near, now, begun + LONGEST_MILLIS, &mut swept).await;
+        let last = begun + LONGEST_MILLIS;
+        hint(deps, &near, hides_others, now, last, &mut swept).await;
         if stay > 0 {
             // What the poster turns away meanwhile comes soon.
             wait_until(deps, next_look.min(ends)).await;
@@ -127,7 +132,7 @@ where
         swept.spread = swept.spread,
         swept.failed = swept.failed,
         outcome = "swept",
-        "{} due, {} hinted, {} moved to a later look, {} failed",
+        "{} due, {} hinted, {} left to a later look, {} failed",
         swept.due,
         swept.hinted,
         swept.spread,
@@ -144,20 +149,31 @@ where
     Ok(swept)
 }
 
-/// What is due at `until`, the longest due first, and whether that is all that could be read.
-async fn look<D: DueStore, H, C, W, J>(
-    deps: &Deps<D, H, C, W, J>,
-    until: i64,
-) -> Result<(Vec<DueStatus>, bool), Unavailable> {
+/// What was found.
+struct Look {
+    /// The longest due first.
+    statuses: Vec<DueStatus>,
+    /// Whether each shard could be read.
+    is_whole: bool,
+    /// Whether there may be more than was read.
+    hides_others: bool,
+}
+
+/// What is due at `until`.
+async fn look<D: DueStore, H, C, W, J>(deps: &Deps<D, H, C, W, J>, until: i64) -> Result<Look, Unavailable> {
     let shards: Vec<_> = stream::iter((0..DUE_SHARDS).map(|shard| deps.due.due(shard, until, PER_SHARD)))
         .buffered(AT_ONCE)
         .collect()
         .await;
     let mut statuses = Vec::new();
     let mut unread = None;
+    let mut hides_others = false;
     for shard in shards {
         match shard {
-            Ok(due) => statuses.extend(due),
+            Ok(due) => {
+                hides_others |= due.len() >= PER_SHARD;
+                statuses.extend(due);
+            }
             Err(error) => unread = Some(error),
         }
     }
@@ -169,13 +185,18 @@ async fn look<D: DueStore, H, C, W, J>(
         tracing::error!(error = %ErrorChain(&error), outcome = "failed", "part of what is due could not be read");
     }
     statuses.sort_by_key(|status| status.due_at);
-    Ok((statuses, is_whole))
+    Ok(Look {
+        statuses,
+        is_whole,
+        hides_others,
+    })
 }
 
 /// Sends a hint for each status at its time. They are sorted by it.
 async fn hint<D, H, C, W, J>(
     deps: &Deps<D, H, C, W, J>,
     statuses: &[DueStatus],
+    hides_others: bool,
     now: i64,
     last: i64,
     swept: &mut Swept,
@@ -187,17 +208,32 @@ async fn hint<D, H, C, W, J>(
     J: Fn(i64) -> i64,
 {
     let mut of_credential: HashMap<&str, i64> = HashMap::new();
-    let moment = |status: &DueStatus| (status.due_at.max(now) - now) / MOMENT_MILLIS;
-    for together in statuses.chunk_by(|one, other| moment(one) == moment(other)) {
-        if let Some(last) = together.last() {
-            wait_until(deps, last.due_at).await;
+    let mut planned = Vec::with_capacity(statuses.len());
+    for status in statuses {
+        let before = of_credential.entry(status.credential.as_str()).or_default();
+        let looks_later = *before / PER_CREDENTIAL;
+        // Not all at once: what finds no slot takes another turn, or keeps a function waiting.
+        let after_those_before = match deps.stay.is_zero() {
+            true => 0,
+            false => *before % PER_CREDENTIAL * LOOK_MILLIS / PER_CREDENTIAL,
+        };
+        *before += 1;
+        if looks_later > 0 && !hides_others {
+            swept.due += 1;
+            swept.spread += 1;
+            continue;
+        }
+        planned.push((status.due_at.max(now + after_those_before), status, looks_later));
+    }
+    planned.sort_by_key(|(at, ..)| *at);
+    let moment = |at: i64| (at - now) / MOMENT_MILLIS;
+    for together in planned.chunk_by(|one, other| moment(one.0) == moment(other.0)) {
+        if let Some((at, ..)) = together.last() {
+            wait_until(deps, *at).await;
         }
         for some in together.chunks(AT_ONCE) {
-            let sent = some.iter().map(|status| {
-                let before = of_credential.entry(status.credential.as_str()).or_default();
-                let looks_later = *before / PER_CREDENTIAL;
-                *before += 1;
-                async move { (status, hint_one(deps, status, looks_later).await) }
+            let sent = some.iter().map(|(_, status, looks_later)| async move {
+                (*status, hint_one(deps, status, *looks_later).await)
             });
             if (deps.clock)().as_millisecond() > last {
                 return;
@@ -262,7 +298,7 @@ fn count_sweep(outcome: &'static str) {
     metrics::counter!(SWEEPS, OUTCOME => outcome).increment(1);
 }
 
-/// `true` if hinted, `false` if moved to a later look.
+/// `true` if hinted, `false` if left to a later look.
 async fn hint_one<D, H, C, W, J>(
     deps: &Deps<D, H, C, W, J>,
     status: &DueStatus,
@@ -484,6 +520,28 @@ mod tests {
         let mut due: Vec<DueStatus> = (0..110).map(|n| status(&format!("busy{n}"), n, "busy")).collect();
         due.push(status("other", 500, "other"));
         let world = World {
+            due: due.clone(),
+            ..World::default()
+        };
+        let expected = Swept {
+            due: 111,
+            hinted: 51,
+            spread: 60,
+            failed: 0,
+        };
+        assert_eq!(sweep(&world).await.unwrap(), expected);
+        assert_eq!(
+            world.moved.lock().unwrap().len(),
+            51,
+            "what is left is not written"
+        );
+
+        // As many as are read at most: there may be others behind them.
+        due.splice(
+            110..110,
+            (110..249).map(|n| status(&format!("busy{n}"), n, "busy")),
+        );
+        let world = World {
             due,
             ..World::default()
         };
@@ -493,16 +551,16 @@ mod tests {
         assert_eq!(
             swept,
             Swept {
-                due: 111,
+                due: 250,
                 hinted: 51,
-                spread: 60,
+                spread: 199,
                 failed: 0
             }
         );
         let moved = world.moved.lock().unwrap();
         assert_eq!(moved[50], ("busy50".into(), 1_000_000 + LOOK_MILLIS + 7));
         assert_eq!(moved[100], ("busy100".into(), 1_000_000 + 2 * LOOK_MILLIS + 7));
-        assert_eq!(moved[110].0, "other");
+        assert_eq!(moved[249].0, "other");
     }
 
     /// Begins at zero, and moves when somebody waits.
@@ -563,6 +621,27 @@ mod tests {
         ];
         assert_eq!(hints, sent(&expected));
         assert_eq!(stayed, STAY.as_secs());
+    }
+
+    #[tokio::test]
+    async fn what_one_credential_has_due_is_not_hinted_all_at_once() {
+        let mut due: Vec<DueStatus> = (0..12)
+            .map(|n| status(&format!("{n}"), n - 100, "busy"))
+            .collect();
+        due.push(status("other", -1, "other"));
+        let world = World {
+            due,
+            ..World::default()
+        };
+        stay(&world).await;
+        let sent = |key: &str| {
+            let moved = world.moved.lock().unwrap();
+            let (_, lease) = moved.iter().find(|(moved, _)| moved == key).unwrap();
+            lease - LEASE_MILLIS
+        };
+        assert!(sent("0") <= MOMENT_MILLIS && sent("other") <= MOMENT_MILLIS);
+        assert_eq!(sent("11"), 1_100);
+        assert!(sent("4") < sent("6") && sent("6") < sent("8"));
     }
 
     #[tokio::test]

@@ -208,17 +208,26 @@ impl CredentialStore for CredentialsTable {
             if goes_behind && others_wait(&item, now) {
                 return Ok(Slot::NotBefore(at));
             }
+            let waits = at > now && !in_turn;
             if let Some(lease) = lease
                 && let Some(until) = item.busy_until.filter(|until| *until > now)
                 && lease.ours != Some(until)
             {
+                if waits {
+                    // Whoever has it waits for the next slot already.
+                    return Ok(Slot::NotBefore(at));
+                }
                 return Ok(Slot::Busy(until));
             }
-            let waits = at > now && !in_turn;
             let is_pressed = item
                 .pressed_since
                 .is_some_and(|since| since <= now - PRESSED_MILLIS);
-            if at > now + LONGEST_WAIT_MILLIS || waits && is_pressed {
+            // One waits at a time, whatever the pace: for the next slot.
+            let longest = match waits {
+                true => slowed.interval_millis.min(LONGEST_WAIT_MILLIS),
+                false => LONGEST_WAIT_MILLIS,
+            };
+            if at > now + longest || waits && is_pressed {
                 return Ok(Slot::NotBefore(at));
             }
             let same = match item.next_slot {

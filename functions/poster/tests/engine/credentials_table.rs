@@ -79,6 +79,34 @@ async fn some_posts_go_at_once_and_then_one_each_interval() {
 }
 
 #[tokio::test]
+async fn one_post_at_a_time_waits_for_a_slot_however_fast_the_pace_is() {
+    let (_world, table) = table().await;
+    let fast = Pace {
+        interval_millis: 100,
+        burst: 1,
+        ..PACE
+    };
+    let ask = async |in_turn| table.reserve(A, fast, None, in_turn, NOW).await.unwrap();
+    assert_eq!(ask(false).await, at(NOW));
+    assert_eq!(ask(false).await, at(NOW + 100));
+    assert_eq!(ask(false).await, Slot::NotBefore(NOW + 200));
+    assert_eq!(ask(true).await, at(NOW + 200), "what has its turn waits a second");
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_lease_of_whoever_waits_for_a_slot() {
+    let (_world, table) = table().await;
+    for _ in 0..4 {
+        reserve(&table, NOW).await;
+    }
+    assert_eq!(alone(&table, None, NOW).await, alone_at(NOW + 1_000));
+    assert_eq!(alone(&table, None, NOW).await, Slot::NotBefore(NOW + 2_000));
+    // With a slot to be had the lease is in the way, and soon over.
+    let busy_until = NOW + 1_000 + 20_000;
+    assert_eq!(alone(&table, None, NOW + 3_000).await, Slot::Busy(busy_until));
+}
+
+#[tokio::test]
 async fn a_credential_that_is_pressed_for_long_lets_nobody_wait_for_a_slot_who_has_no_turn() {
     let (world, table) = table().await;
     let pressed = async || world.credential(A).await.unwrap().pressed_since;
@@ -227,7 +255,7 @@ async fn reservations_at_once_get_slots_of_their_own() {
     };
     let reservations = [(); 8].map(|()| {
         let table = CredentialsTable::new(world.client.clone(), world.statuses.clone());
-        tokio::spawn(async move { table.reserve(A, pace, None, false, NOW).await.unwrap() })
+        tokio::spawn(async move { table.reserve(A, pace, None, true, NOW).await.unwrap() })
     });
     let mut slots = BTreeSet::new();
     for reservation in reservations {

@@ -7,7 +7,7 @@ use hosts::HostKind;
 use jiff::Timestamp;
 use poster::adapters::CredentialsTable;
 use poster::handler::handle;
-use poster::pace::{LONGEST_WAIT_MILLIS, Pace};
+use poster::pace::{LONGEST_LINE, LONGEST_WAIT_MILLIS, Pace};
 use poster::ports::{CredentialStore, Lease, Limit, Slot, Unavailable};
 use poster::post::LEASE_MILLIS;
 use serde_json::{Value, json};
@@ -763,6 +763,45 @@ async fn behind_a_slot_too_far_away_a_status_gets_a_turn_and_keeps_it() {
     world.put_status(&later).await;
     let later = work_on(&world, &deps, &later.key).await;
     assert_eq!(later.turn_at, Some(NOW + 3_000));
+}
+
+#[tokio::test]
+async fn behind_a_post_that_waits_for_its_slot_nobody_stands_in_line() {
+    let world = World::new().await;
+    let pace = HostKind::GitHub.pace();
+    let deps = world.deps();
+    for _ in 0..pace.burst {
+        let reserved = deps.pacer.store.reserve(CREDENTIAL, pace, None, false, NOW);
+        reserved.await.unwrap();
+    }
+    let (keys, records) = side_by_side(&world, 3).await;
+
+    assert!(batch(&world, &deps, &records, 600).await.is_empty());
+
+    let mut posted = 0;
+    for key in &keys {
+        posted += usize::from(world.item(key).await.is_posted());
+    }
+    assert_eq!((posted, world.now()), (1, NOW + 1_000));
+    let lease = world.credential(CREDENTIAL).await.unwrap().busy_until;
+    assert_eq!(lease, Some(world.now()), "the last one ended it, posted or not");
+}
+
+#[tokio::test]
+async fn a_line_is_no_longer_than_a_batch_and_the_rest_get_turns_at_once() {
+    let world = World::new().await;
+    let (keys, records) = side_by_side(&world, LONGEST_LINE + 3).await;
+
+    assert!(batch(&world, &world.deps(), &records, 600).await.is_empty());
+
+    let mut turns = 0;
+    for key in &keys {
+        let item = world.item(key).await;
+        assert_ne!(item.is_posted(), item.turn_at.is_some());
+        turns += usize::from(item.turn_at.is_some());
+    }
+    assert_eq!(turns, 3);
+    assert_eq!(world.now(), NOW, "nobody waited");
 }
 
 /// Those that stand in line in this process were there first, and are few.
