@@ -160,7 +160,10 @@ impl Burst {
             tokio::time::sleep_until(started.into()).await;
             let memory_before = memory();
             forget_peak();
-            world.sender.send_all(burst, Class::Burst, Duration::from_secs(self.over)).await;
+            world
+                .sender
+                .send_all(burst, Class::Burst, Duration::from_secs(self.over))
+                .await;
             memory_before
         };
         let watching = async {

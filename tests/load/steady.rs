@@ -125,7 +125,10 @@ impl Load {
         let world = World::start(shape, None).await;
         let mut population = Population::new(&world.clusters, &world.namespaces, unchanged, shape.seed);
         if unchanged > 0.0 {
-            world.sender.send_all(population.settle(), Class::WarmUp, Duration::ZERO).await;
+            world
+                .sender
+                .send_all(population.settle(), Class::WarmUp, Duration::ZERO)
+                .await;
             assert!(
                 world.come_to_rest(PATIENCE).await && world.ledger.missing(Class::WarmUp) == 0,
                 "{} first successes are missing",
