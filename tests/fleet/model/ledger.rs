@@ -14,6 +14,8 @@ struct Status {
     /// When the event came that says so.
     since: i64,
     is_told: bool,
+    /// What the host was told last.
+    shown: Option<Says>,
 }
 
 /// Kept while a run lasts.
@@ -82,10 +84,13 @@ impl Ledger {
         if is_change {
             self.changes += 1;
             self.pendings += u64::from(told.says == Says::Progressing);
+            // What failed and succeeded again before anybody was told is shown as it is.
+            let shown = before.and_then(|before| before.shown);
             let status = Status {
                 says: told.says,
                 since: now,
-                is_told: false,
+                is_told: shown == Some(told.says),
+                shown,
             };
             self.statuses.insert((told.commit, told.object), status);
         }
@@ -102,7 +107,11 @@ impl Ledger {
             counts.resize(counts.len().max(index + 1), 0);
             counts[index] += 1;
         }
-        match self.statuses.get_mut(&(commit, object)) {
+        let mut status = self.statuses.get_mut(&(commit, object));
+        if let Some(status) = &mut status {
+            status.shown = Some(says);
+        }
+        match status {
             Some(status) if status.says == says && !status.is_told => {
                 status.is_told = true;
                 let millis = u64::try_from(now - status.since).unwrap();
