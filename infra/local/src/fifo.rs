@@ -370,6 +370,20 @@ mod tests {
     }
 
     #[test]
+    fn the_group_that_has_waited_longest_comes_first() {
+        let queue = queue();
+        for group in ["c", "a", "b"] {
+            queue.send(message(group, group), at(0));
+        }
+        let taken = queue.take(2, SignedDuration::from_secs(30), at(1));
+        let groups: Vec<&str> = taken
+            .iter()
+            .map(|taken| taken.message.group_id.as_str())
+            .collect();
+        assert_eq!(groups, ["c", "a"]);
+    }
+
+    #[test]
     fn hands_out_a_group_in_order_and_keeps_the_rest_of_it_back() {
         let queue = queue();
         queue.send(message("a", "1"), at(0));
