@@ -372,6 +372,21 @@ pub struct CredentialItem {
     pub slowed_at: Option<i64>,
 }
 
+/// Partition of the one [`VersionItem`].
+pub const VERSION_PK: &str = "version";
+
+/// Written in every transaction that applies or deletes rules and Providers: as long as it is the same, so is what was read of
+/// them after it. A table to which nothing was applied since there are versions has none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionItem {
+    /// [`VERSION_PK`].
+    pub pk: String,
+    /// [`ALONE`].
+    pub sk: String,
+    /// Never the same again. Not a number that counts: a table that was put back would count the same twice.
+    pub version: String,
+}
+
 /// Partition of all clusters.
 pub const CLUSTER_PK: &str = "cluster";
 

@@ -116,11 +116,19 @@ impl RuleStore for Table {
         Ok(None)
     }
 
-    async fn rules_for(&self, scope: &Scope, _: &InvolvedObject) -> Result<Vec<FoundRule>, Unavailable> {
+    async fn version(&self) -> Result<Option<String>, Unavailable> {
+        Ok(None)
+    }
+
+    async fn rules_by_name(&self, scope: &Scope, _: &InvolvedObject) -> Result<Vec<FoundRule>, Unavailable> {
         Ok(match scope {
             Scope::Cluster(_) => self.0.found.clone(),
             Scope::AllClusters => Vec::new(),
         })
+    }
+
+    async fn rules_for_any(&self, _: &Scope, _: &str, _: &str) -> Result<Vec<FoundRule>, Unavailable> {
+        Ok(Vec::new())
     }
 
     async fn has_own_rule(&self, _: &str, _: &ObjectName) -> Result<bool, Unavailable> {

@@ -487,13 +487,21 @@ mod tests {
             Ok(self.clusters.get(cluster).cloned())
         }
 
-        async fn rules_for(
+        async fn version(&self) -> Result<Option<String>, Unavailable> {
+            Ok(None)
+        }
+
+        async fn rules_by_name(
             &self,
             scope: &Scope,
             object: &InvolvedObject,
         ) -> Result<Vec<FoundRule>, Unavailable> {
             let found = *scope == Scope::AllClusters && object.name != "nobodys";
             Ok(if found { self.rules.clone() } else { vec![] })
+        }
+
+        async fn rules_for_any(&self, _: &Scope, _: &str, _: &str) -> Result<Vec<FoundRule>, Unavailable> {
+            Ok(vec![])
         }
 
         async fn has_own_rule(&self, _: &str, _: &ObjectName) -> Result<bool, Unavailable> {

@@ -1,6 +1,9 @@
 //! Finds the rules an event may concern, and what they refer to. Cached for some seconds in the warm function.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use expressions::Expression;
@@ -14,11 +17,18 @@ use tokio::sync::Mutex;
 use crate::evaluate::CompiledRule;
 use crate::ports::{FoundRule, RuleStore, Unavailable, Unreadable};
 
-/// How long an answer is believed. An applied rule takes effect within this time.
+/// How long the version of what is applied is believed, and a cluster. An applied rule takes effect within this time.
 const CACHE_LIFETIME: SignedDuration = SignedDuration::from_secs(5);
 
-/// Answers kept at most; above it the cache starts anew. One object of one cluster is one answer.
-const CACHE_ENTRIES: usize = 2_000;
+/// How long an answer is believed while the version stays the same. It would be for ever, were everybody who writes the table
+/// to write a version: a tool of an earlier release does not, nor who puts items back by hand.
+const LONGEST_LIFETIME: SignedDuration = SignedDuration::from_hours(1);
+
+/// Answers kept at most about objects, some 600 bytes each; above it the cache starts anew.
+const OBJECTS: usize = 20_000;
+
+/// Answers of each other kind kept at most.
+const CACHE_ENTRIES: usize = 5_000;
 
 /// A rule an event may concern.
 #[derive(Debug)]
@@ -78,11 +88,28 @@ impl CompiledProvider {
 /// Cluster, kind, namespace and name.
 type ObjectOfCluster = (String, String, String, String);
 
+/// Scope, kind and namespace.
+type AnyOfNamespace = (Scope, String, String);
+
+/// Which rules and Providers were read: equal as long as nobody applies or deletes any. `None` if that cannot be told.
+type Version = Option<Arc<str>>;
+
+/// A rule of a scope, compiled.
+#[derive(Clone)]
+struct ScopedRule {
+    name: ObjectName,
+    rule: Result<Arc<CompiledRule>, Unreadable>,
+}
+
 /// Looks rules up.
 pub struct Lookup<S> {
     store: S,
-    candidates: Mutex<Cache<ObjectOfCluster, Arc<Vec<Candidate>>>>,
+    version: Mutex<Cache<(), Version>>,
     clusters: Mutex<Cache<String, ClusterItem>>,
+    candidates: Mutex<Cache<ObjectOfCluster, Arc<Vec<Candidate>>>>,
+    for_any: Mutex<Cache<AnyOfNamespace, Arc<[ScopedRule]>>>,
+    own_rules: Mutex<Cache<(String, ObjectName), bool>>,
+    found_providers: Mutex<Cache<(String, ObjectName), Option<FoundProvider>>>,
     rules: std::sync::Mutex<Compiled<Reference, CommitStatusRule, Arc<CompiledRule>>>,
     providers: std::sync::Mutex<Compiled<Reference, Provider, Arc<CompiledProvider>>>,
 }
@@ -92,7 +119,7 @@ struct Compiled<K, S, C> {
     entries: HashMap<K, (S, C)>,
 }
 
-impl<K: std::hash::Hash + Eq, S: PartialEq + Clone, C: Clone> Compiled<K, S, C> {
+impl<K: Hash + Eq, S: PartialEq + Clone, C: Clone> Compiled<K, S, C> {
     fn new() -> Self {
         Self {
             entries: HashMap::new(),
@@ -114,32 +141,42 @@ impl<K: std::hash::Hash + Eq, S: PartialEq + Clone, C: Clone> Compiled<K, S, C> 
     }
 }
 
+/// Whether what was read for other objects may be an answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ask {
+    Cached,
+    Table,
+}
+
 impl<S: RuleStore> Lookup<S> {
     /// Over a store, with nothing cached.
     pub fn new(store: S) -> Self {
         Self {
             store,
-            candidates: Mutex::new(Cache::new()),
-            clusters: Mutex::new(Cache::new()),
+            version: Mutex::new(Cache::new(1)),
+            clusters: Mutex::new(Cache::new(CACHE_ENTRIES)),
+            candidates: Mutex::new(Cache::new(OBJECTS)),
+            for_any: Mutex::new(Cache::new(CACHE_ENTRIES)),
+            own_rules: Mutex::new(Cache::new(CACHE_ENTRIES)),
+            found_providers: Mutex::new(Cache::new(CACHE_ENTRIES)),
             rules: std::sync::Mutex::new(Compiled::new()),
             providers: std::sync::Mutex::new(Compiled::new()),
         }
     }
 
-    /// The cluster as registered.
+    /// The cluster as registered. With it the version is read, which [`Lookup::candidates`] would wait for.
     ///
     /// # Errors
     /// If the table does not answer.
     pub async fn cluster(&self, cluster: &str, now: Timestamp) -> Result<Option<ClusterItem>, Unavailable> {
-        if let Some(item) = self.clusters.lock().await.get(&cluster.to_owned(), now) {
+        let kept = self.clusters.lock().await.get(cluster, &None, now);
+        if let Some(item) = kept {
             return Ok(Some(item));
         }
-        let item = self.store.cluster(cluster).await?;
+        let (item, _) = tokio::try_join!(self.store.cluster(cluster), self.version(now))?;
         if let Some(item) = &item {
-            self.clusters
-                .lock()
-                .await
-                .put(cluster.to_owned(), item.clone(), now);
+            let mut clusters = self.clusters.lock().await;
+            clusters.put(cluster.to_owned(), item.clone(), &None, now);
         }
         Ok(item)
     }
@@ -155,56 +192,158 @@ impl<S: RuleStore> Lookup<S> {
         object: &InvolvedObject,
         now: Timestamp,
     ) -> Result<Arc<Vec<Candidate>>, Unavailable> {
+        // Before anything else is read: what is written meanwhile has a version this answer does not claim to be of.
+        let version = self.version(now).await?;
         let key = (
             cluster.to_owned(),
             object.kind.clone(),
             object.namespace.clone(),
             object.name.clone(),
         );
-        if let Some(candidates) = self.candidates.lock().await.get(&key, now) {
+        let kept = self.candidates.lock().await.get(&key, &version, now);
+        if let Some(candidates) = kept {
             return Ok(candidates);
         }
-        let candidates = Arc::new(self.read(cluster, object).await?);
+        let looking = Looking {
+            lookup: self,
+            cluster,
+            own_scope: Scope::Cluster(cluster.to_owned()),
+            version: &version,
+            now,
+            believed: AtomicBool::new(false),
+        };
+        let candidates = Arc::new(looking.read(object).await?);
         if !candidates.is_empty() {
-            self.candidates
-                .lock()
-                .await
-                .put(key, Arc::clone(&candidates), now);
+            let mut kept = self.candidates.lock().await;
+            kept.put(key, Arc::clone(&candidates), &version, now);
         }
         Ok(candidates)
     }
 
-    async fn read(&self, cluster: &str, object: &InvolvedObject) -> Result<Vec<Candidate>, Unavailable> {
-        let own_scope = Scope::Cluster(cluster.to_owned());
-        let (own, all) = tokio::try_join!(
-            self.store.rules_for(&own_scope, object),
-            self.store.rules_for(&Scope::AllClusters, object),
-        )?;
-        let mut candidates: Vec<Candidate> = Vec::with_capacity(own.len() + all.len());
-        for found in own {
-            self.push(&mut candidates, cluster, own_scope.clone(), found)
-                .await?;
+    async fn version(&self, now: Timestamp) -> Result<Version, Unavailable> {
+        // Held while it is read: events that come together ask once.
+        let mut kept = self.version.lock().await;
+        if let Some(version) = kept.get(&(), &None, now) {
+            return Ok(version);
         }
-        for found in all {
+        let version: Version = self.store.version().await?.map(Arc::from);
+        kept.put((), version.clone(), &None, now);
+        Ok(version)
+    }
+
+    fn compiled(&self, scope: &Scope, found: Vec<FoundRule>) -> Vec<ScopedRule> {
+        let mut compiled = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = found.into_iter().map(|FoundRule { name, rule }| {
+            let reference = Reference {
+                scope: scope.clone(),
+                name: name.clone(),
+            };
+            let rule = rule.and_then(|rule| {
+                compiled
+                    .get(reference, rule, |rule| CompiledRule::compile(rule).map(Arc::new))
+                    .map_err(|error| Unreadable(error.to_string().replace('\n', " ")))
+            });
+            ScopedRule { name, rule }
+        });
+        found.collect()
+    }
+}
+
+/// One answer in the making.
+struct Looking<'a, S> {
+    lookup: &'a Lookup<S>,
+    cluster: &'a str,
+    own_scope: Scope,
+    version: &'a Version,
+    now: Timestamp,
+    /// Whether anything was cached.
+    believed: AtomicBool,
+}
+
+impl<S: RuleStore> Looking<'_, S> {
+    async fn read(&self, object: &InvolvedObject) -> Result<Vec<Candidate>, Unavailable> {
+        let (own_by_name, all_by_name, own_for_any, all_for_any) = tokio::try_join!(
+            self.rules_by_name(&self.own_scope, object),
+            self.rules_by_name(&Scope::AllClusters, object),
+            self.rules_for_any(&self.own_scope, object, Ask::Cached),
+            self.rules_for_any(&Scope::AllClusters, object, Ask::Cached),
+        )?;
+        let own = own_by_name.iter().chain(own_for_any.iter());
+        let all = all_by_name.iter().chain(all_for_any.iter());
+        let candidates = self.choose(own, all, Ask::Cached).await?;
+        if !candidates.is_empty() || !self.believed.load(Ordering::Relaxed) {
+            return Ok(candidates);
+        }
+        let (own_for_any, all_for_any) = tokio::try_join!(
+            self.rules_for_any(&self.own_scope, object, Ask::Table),
+            self.rules_for_any(&Scope::AllClusters, object, Ask::Table),
+        )?;
+        let own = own_by_name.iter().chain(own_for_any.iter());
+        let all = all_by_name.iter().chain(all_for_any.iter());
+        self.choose(own, all, Ask::Table).await
+    }
+
+    async fn choose(
+        &self,
+        own: impl Iterator<Item = &ScopedRule>,
+        all: impl Iterator<Item = &ScopedRule>,
+        ask: Ask,
+    ) -> Result<Vec<Candidate>, Unavailable> {
+        let mut candidates: Vec<Candidate> = Vec::new();
+        for rule in own {
+            self.push(&mut candidates, &self.own_scope, rule, ask).await?;
+        }
+        for rule in all {
             // A cluster's own rule hides the one for all clusters even when its sources do not name this object.
-            if !self.store.has_own_rule(cluster, &found.name).await? {
-                self.push(&mut candidates, cluster, Scope::AllClusters, found)
-                    .await?;
+            if !self.has_own_rule(&rule.name, ask).await? {
+                self.push(&mut candidates, &Scope::AllClusters, rule, ask).await?;
             }
         }
         Ok(candidates)
     }
 
+    async fn rules_by_name(
+        &self,
+        scope: &Scope,
+        object: &InvolvedObject,
+    ) -> Result<Vec<ScopedRule>, Unavailable> {
+        let found = self.lookup.store.rules_by_name(scope, object).await?;
+        Ok(self.lookup.compiled(scope, found))
+    }
+
+    async fn rules_for_any(
+        &self,
+        scope: &Scope,
+        object: &InvolvedObject,
+        ask: Ask,
+    ) -> Result<Arc<[ScopedRule]>, Unavailable> {
+        let key = (scope.clone(), object.kind.clone(), object.namespace.clone());
+        let read = async {
+            let store = &self.lookup.store;
+            let found = store
+                .rules_for_any(scope, &object.kind, &object.namespace)
+                .await?;
+            Ok(Arc::from(self.lookup.compiled(scope, found)))
+        };
+        self.cached(&self.lookup.for_any, key, ask, read).await
+    }
+
+    async fn has_own_rule(&self, name: &ObjectName, ask: Ask) -> Result<bool, Unavailable> {
+        let key = (self.cluster.to_owned(), name.clone());
+        let read = self.lookup.store.has_own_rule(self.cluster, name);
+        self.cached(&self.lookup.own_rules, key, ask, read).await
+    }
+
     async fn push(
         &self,
         candidates: &mut Vec<Candidate>,
-        cluster: &str,
-        scope: Scope,
-        found: FoundRule,
+        scope: &Scope,
+        ScopedRule { name, rule }: &ScopedRule,
+        ask: Ask,
     ) -> Result<(), Unavailable> {
         let reference = Reference {
-            scope,
-            name: found.name,
+            scope: scope.clone(),
+            name: name.clone(),
         };
         if candidates
             .iter()
@@ -212,47 +351,46 @@ impl<S: RuleStore> Lookup<S> {
         {
             return Ok(()); // two of its sources name the object
         }
-        let rule = found.rule.and_then(|rule| {
-            let mut compiled = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
-            compiled
-                .get(reference.clone(), rule, |rule| {
-                    CompiledRule::compile(rule).map(Arc::new)
-                })
-                .map_err(|error| Unreadable(error.to_string().replace('\n', " ")))
-        });
-        let provider = match &rule {
+        let provider = match rule {
             Ok(compiled) => {
                 let metadata = &compiled.rule.metadata;
                 let name = ObjectName::new(&metadata.namespace, &compiled.rule.spec.provider_ref.name);
-                self.provider(cluster, &name).await?
+                self.provider(name, ask).await?
             }
             Err(_) => None,
         };
         candidates.push(Candidate {
             reference,
-            rule,
+            rule: rule.clone(),
             provider,
         });
         Ok(())
     }
 
-    async fn provider(&self, cluster: &str, name: &ObjectName) -> Result<Option<FoundProvider>, Unavailable> {
-        let own_scope = Scope::Cluster(cluster.to_owned());
+    async fn provider(&self, name: ObjectName, ask: Ask) -> Result<Option<FoundProvider>, Unavailable> {
+        let key = (self.cluster.to_owned(), name.clone());
+        let read = self.read_provider(name);
+        self.cached(&self.lookup.found_providers, key, ask, read).await
+    }
+
+    async fn read_provider(&self, name: ObjectName) -> Result<Option<FoundProvider>, Unavailable> {
+        let store = &self.lookup.store;
         let (own, all) = tokio::try_join!(
-            self.store.provider(&own_scope, name),
-            self.store.provider(&Scope::AllClusters, name),
+            store.provider(&self.own_scope, &name),
+            store.provider(&Scope::AllClusters, &name),
         )?;
         let found = match (own, all) {
-            (Some(own), _) => Some((own_scope, own)),
+            (Some(own), _) => Some((self.own_scope.clone(), own)),
             (None, Some(all)) => Some((Scope::AllClusters, all)),
             (None, None) => None,
         };
         Ok(found.map(|(scope, provider)| {
             let reference = Reference {
                 scope: scope.clone(),
-                name: name.clone(),
+                name,
             };
-            let mut compiled = self.providers.lock().unwrap_or_else(PoisonError::into_inner);
+            let compiled = &self.lookup.providers;
+            let mut compiled = compiled.lock().unwrap_or_else(PoisonError::into_inner);
             let provider = provider.and_then(|provider| {
                 compiled.get(reference, provider, |provider| {
                     CompiledProvider::compile(provider).map(Arc::new)
@@ -261,29 +399,61 @@ impl<S: RuleStore> Lookup<S> {
             FoundProvider { scope, provider }
         }))
     }
+
+    async fn cached<K: Hash + Eq, V: Clone>(
+        &self,
+        cache: &Mutex<Cache<K, V>>,
+        key: K,
+        ask: Ask,
+        read: impl Future<Output = Result<V, Unavailable>>,
+    ) -> Result<V, Unavailable> {
+        if ask == Ask::Cached
+            && let Some(value) = cache.lock().await.get(&key, self.version, self.now)
+        {
+            self.believed.store(true, Ordering::Relaxed);
+            return Ok(value);
+        }
+        let value = read.await?;
+        let mut cache = cache.lock().await;
+        cache.put(key, value.clone(), self.version, self.now);
+        Ok(value)
+    }
 }
 
+/// What was read, when, and of which version.
 struct Cache<K, V> {
-    entries: HashMap<K, (Timestamp, V)>,
+    entries: HashMap<K, (Timestamp, Version, V)>,
+    limit: usize,
 }
 
-impl<K: std::hash::Hash + Eq, V: Clone> Cache<K, V> {
-    fn new() -> Self {
+impl<K: Hash + Eq, V: Clone> Cache<K, V> {
+    fn new(limit: usize) -> Self {
         Self {
             entries: HashMap::new(),
+            limit,
         }
     }
 
-    fn get(&self, key: &K, now: Timestamp) -> Option<V> {
-        let (read_at, value) = self.entries.get(key)?;
-        (now.duration_since(*read_at).abs() < CACHE_LIFETIME).then(|| value.clone())
+    /// What was read of this version. Without one it is believed for [`CACHE_LIFETIME`].
+    fn get<Q>(&self, key: &Q, version: &Version, now: Timestamp) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let (read_at, of_version, value) = self.entries.get(key)?;
+        let lifetime = match version {
+            Some(_) => LONGEST_LIFETIME,
+            None => CACHE_LIFETIME,
+        };
+        let is_valid = of_version == version && now.duration_since(*read_at).abs() < lifetime;
+        is_valid.then(|| value.clone())
     }
 
-    fn put(&mut self, key: K, value: V, now: Timestamp) {
-        if self.entries.len() >= CACHE_ENTRIES {
+    fn put(&mut self, key: K, value: V, version: &Version, now: Timestamp) {
+        if self.entries.len() >= self.limit {
             self.entries.clear();
         }
-        self.entries.insert(key, (now, value));
+        self.entries.insert(key, (now, version.clone(), value));
     }
 }
 
@@ -313,40 +483,83 @@ mod tests {
     }
 
     use crate::evaluate::tests::{object, rule};
-    use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[derive(Default)]
     struct Table {
+        version: Option<&'static str>,
         own: Vec<FoundRule>,
+        own_for_any: Vec<FoundRule>,
         all: Vec<FoundRule>,
         own_names: Vec<ObjectName>,
-        reads: AtomicUsize,
+        provider: Option<Provider>,
+        asked: std::sync::Mutex<Vec<&'static str>>,
+    }
+
+    impl Table {
+        fn ask(&self, what: &'static str) {
+            self.asked.lock().unwrap().push(what);
+        }
     }
 
     impl RuleStore for Table {
-        async fn cluster(&self, _: &str) -> Result<Option<ClusterItem>, Unavailable> {
-            Ok(None)
+        async fn cluster(&self, name: &str) -> Result<Option<ClusterItem>, Unavailable> {
+            self.ask("cluster");
+            Ok(Some(ClusterItem {
+                pk: "cluster".into(),
+                sk: name.into(),
+                generation: 1,
+                suspended: false,
+                deleted: false,
+            }))
         }
 
-        async fn rules_for(&self, scope: &Scope, _: &InvolvedObject) -> Result<Vec<FoundRule>, Unavailable> {
-            self.reads.fetch_add(1, Ordering::Relaxed);
+        async fn version(&self) -> Result<Option<String>, Unavailable> {
+            self.ask("version");
+            Ok(self.version.map(str::to_owned))
+        }
+
+        async fn rules_by_name(
+            &self,
+            scope: &Scope,
+            _: &InvolvedObject,
+        ) -> Result<Vec<FoundRule>, Unavailable> {
             Ok(if *scope == Scope::AllClusters {
+                self.ask("all by name");
                 self.all.clone()
             } else {
+                self.ask("own by name");
                 self.own.clone()
             })
         }
 
+        async fn rules_for_any(
+            &self,
+            scope: &Scope,
+            _: &str,
+            _: &str,
+        ) -> Result<Vec<FoundRule>, Unavailable> {
+            Ok(if *scope == Scope::AllClusters {
+                self.ask("all for any");
+                vec![]
+            } else {
+                self.ask("own for any");
+                self.own_for_any.clone()
+            })
+        }
+
         async fn has_own_rule(&self, _: &str, name: &ObjectName) -> Result<bool, Unavailable> {
+            self.ask("own rule");
             Ok(self.own_names.contains(name))
         }
 
         async fn provider(
             &self,
-            _: &Scope,
+            scope: &Scope,
             _: &ObjectName,
         ) -> Result<Option<Result<Provider, Unreadable>>, Unavailable> {
-            Ok(None)
+            self.ask("provider");
+            let provider = self.provider.clone().filter(|_| *scope == Scope::AllClusters);
+            Ok(provider.map(Ok))
         }
     }
 
@@ -422,26 +635,168 @@ mod tests {
         );
     }
 
-    #[tokio::test]
-    async fn an_answer_is_cached_for_some_seconds_and_an_empty_one_never() {
-        let at = |second| Timestamp::from_second(second).unwrap();
-        let lookup = Lookup::new(Table {
-            own: vec![found("a")],
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn named(name: &str) -> InvolvedObject {
+        let mut object = object();
+        object.name = name.into();
+        object
+    }
+
+    /// What the table is asked for an event about an object.
+    async fn asked(lookup: &mut Lookup<Table>, object: &str, second: i64) -> Vec<&'static str> {
+        let found = lookup.candidates("dev", &named(object), at(second)).await;
+        found.unwrap();
+        let mut asked = std::mem::take(lookup.store.asked.get_mut().unwrap());
+        asked.sort_unstable();
+        asked
+    }
+
+    const HOUR: i64 = 60 * 60;
+    const EVERYTHING: [&str; 8] = [
+        "all by name",
+        "all for any",
+        "own by name",
+        "own for any",
+        "own rule",
+        "provider",
+        "provider",
+        "version",
+    ];
+    const BY_NAME: [&str; 2] = ["all by name", "own by name"];
+
+    fn for_all_clusters(version: Option<&'static str>) -> Lookup<Table> {
+        Lookup::new(Table {
+            version,
+            all: vec![found("a")],
             ..Table::default()
-        });
-        for second in [0, 4, 5, 6] {
-            lookup.candidates("dev", &object(), at(second)).await.unwrap();
-        }
+        })
+    }
+
+    #[tokio::test]
+    async fn without_a_version_an_answer_is_cached_for_some_seconds() {
+        let mut lookup = for_all_clusters(None);
+        assert_eq!(asked(&mut lookup, "podinfo", 0).await, EVERYTHING);
+        assert!(asked(&mut lookup, "podinfo", 4).await.is_empty());
+        assert_eq!(asked(&mut lookup, "podinfo", 5).await, EVERYTHING);
+        assert!(asked(&mut lookup, "podinfo", 6).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_believed_while_nothing_was_applied() {
+        let mut lookup = for_all_clusters(Some("1"));
+        assert_eq!(asked(&mut lookup, "podinfo", 0).await, EVERYTHING);
+        assert!(asked(&mut lookup, "podinfo", 4).await.is_empty());
+        assert_eq!(asked(&mut lookup, "podinfo", HOUR - 1).await, ["version"]);
         assert_eq!(
-            lookup.store.reads.load(Ordering::Relaxed),
-            2 * 2,
-            "at 0 and 5, two scopes each"
+            asked(&mut lookup, "podinfo", HOUR).await,
+            EVERYTHING
+                .into_iter()
+                .filter(|what| *what != "version")
+                .collect::<Vec<_>>(),
+            "whoever writes without a version is heard after an hour"
         );
 
-        let empty = Lookup::new(Table::default());
-        for _ in 0..2 {
-            empty.candidates("dev", &object(), at(0)).await.unwrap();
+        lookup.store.version = Some("2");
+        assert!(
+            asked(&mut lookup, "podinfo", HOUR + 3).await.is_empty(),
+            "the version is believed for some seconds"
+        );
+        assert_eq!(asked(&mut lookup, "podinfo", HOUR + 4).await, EVERYTHING);
+
+        lookup.store.version = None;
+        assert_eq!(
+            asked(&mut lookup, "podinfo", HOUR + 9).await,
+            EVERYTHING,
+            "a table that was put back"
+        );
+    }
+
+    #[tokio::test]
+    async fn what_objects_of_a_namespace_share_is_read_once() {
+        let mut lookup = for_all_clusters(Some("1"));
+        asked(&mut lookup, "podinfo", 0).await;
+        assert_eq!(asked(&mut lookup, "webapp", 1).await, BY_NAME);
+        assert_eq!(asked(&mut lookup, "podinfo", 2).await, [""; 0]);
+
+        let other = InvolvedObject {
+            namespace: "infra".into(),
+            ..named("podinfo")
+        };
+        lookup.candidates("dev", &other, at(3)).await.unwrap();
+        let read: Vec<_> = std::mem::take(lookup.store.asked.get_mut().unwrap());
+        assert!(read.contains(&"own for any"), "{read:?}");
+
+        lookup.candidates("prod", &object(), at(3)).await.unwrap();
+        let read: Vec<_> = std::mem::take(lookup.store.asked.get_mut().unwrap());
+        assert!(
+            read.contains(&"own rule") && read.contains(&"provider"),
+            "{read:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn an_empty_answer_is_never_cached_nor_made_of_what_is() {
+        let mut lookup = Lookup::new(Table {
+            version: Some("1"),
+            ..Table::default()
+        });
+        let queries = ["all by name", "all for any", "own by name", "own for any"];
+        assert_eq!(
+            asked(&mut lookup, "podinfo", 0).await.len(),
+            5,
+            "each once, and the version"
+        );
+        assert_eq!(asked(&mut lookup, "podinfo", 0).await, queries);
+        assert_eq!(asked(&mut lookup, "webapp", 0).await, queries);
+
+        // It was applied in this second, and the version was read before.
+        lookup.store.own_for_any = vec![found("a")];
+        let candidates = lookup.candidates("dev", &named("webapp"), at(0)).await.unwrap();
+        assert_eq!(candidates.len(), 1);
+        let candidates = lookup.candidates("dev", &object(), at(0)).await.unwrap();
+        assert_eq!(candidates.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn an_own_rule_that_was_deleted_hides_nothing_any_more() {
+        let mut lookup = Lookup::new(Table {
+            version: Some("1"),
+            all: vec![found("a")],
+            own_names: vec![found("a").name],
+            ..Table::default()
+        });
+        let candidates = lookup.candidates("dev", &object(), at(0)).await.unwrap();
+        assert!(candidates.is_empty());
+        lookup.store.own_names.clear();
+        let candidates = lookup.candidates("dev", &object(), at(1)).await.unwrap();
+        assert_eq!(candidates.len(), 1, "at once, as there was nothing before");
+    }
+
+    #[tokio::test]
+    async fn the_version_is_read_together_with_the_cluster() {
+        let mut lookup = for_all_clusters(Some("1"));
+        assert!(lookup.cluster("dev", at(0)).await.unwrap().is_some());
+        assert_eq!(
+            std::mem::take(lookup.store.asked.get_mut().unwrap()),
+            ["cluster", "version"]
+        );
+        assert!(!asked(&mut lookup, "podinfo", 4).await.contains(&"version"));
+        lookup.cluster("dev", at(4)).await.unwrap();
+        assert!(lookup.store.asked.get_mut().unwrap().is_empty());
+        lookup.cluster("dev", at(5)).await.unwrap();
+        assert_eq!(*lookup.store.asked.get_mut().unwrap(), ["cluster", "version"]);
+    }
+
+    #[tokio::test]
+    async fn a_cache_that_is_full_starts_anew() {
+        let mut cache = Cache::new(2);
+        for key in ["a", "b", "c"] {
+            cache.put(key, key, &None, at(0));
         }
-        assert_eq!(empty.store.reads.load(Ordering::Relaxed), 2 * 2);
+        let kept = ["a", "b", "c"].map(|key| cache.get(key, &None, at(0)));
+        assert_eq!(kept, [None, None, Some("c")]);
     }
 }

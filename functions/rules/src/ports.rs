@@ -52,11 +52,22 @@ pub trait RuleStore {
     fn cluster(&self, cluster: &str)
     -> impl Future<Output = Result<Option<ClusterItem>, Unavailable>> + Send;
 
-    /// The rules of a scope with an event source for the object by its name, and those with one for any name.
-    fn rules_for(
+    /// What is written anew whenever rules and Providers are applied or deleted; `None` if nothing ever was.
+    fn version(&self) -> impl Future<Output = Result<Option<String>, Unavailable>> + Send;
+
+    /// The rules of a scope with an event source for the object by its name.
+    fn rules_by_name(
         &self,
         scope: &Scope,
         object: &InvolvedObject,
+    ) -> impl Future<Output = Result<Vec<FoundRule>, Unavailable>> + Send;
+
+    /// The rules of a scope with an event source for any object of that kind and namespace.
+    fn rules_for_any(
+        &self,
+        scope: &Scope,
+        kind: &str,
+        namespace: &str,
     ) -> impl Future<Output = Result<Vec<FoundRule>, Unavailable>> + Send;
 
     /// Whether the cluster has a rule of its own of that name, which then hides the one for all clusters.

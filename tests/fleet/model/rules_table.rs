@@ -9,7 +9,7 @@ use rules::adapters::RulesTable;
 use rules::ports::{FoundRule, RuleStore, Unavailable, Unreadable};
 use shared::InvolvedObject;
 use shared::item::ClusterItem;
-use shared::kinds::{ObjectName, Provider, Scope};
+use shared::kinds::{ANY_NAME, ObjectName, Provider, Scope};
 
 use super::clock::Clock;
 use super::table::{READ_RULES, Table};
@@ -44,6 +44,7 @@ struct Inner {
     clock: Clock,
     meter: Meter,
     millis: i64,
+    version: Kept<(), Option<String>>,
     clusters: Kept<String, Option<ClusterItem>>,
     rules: Kept<(Scope, String, String, String), Vec<FoundRule>>,
     own: Kept<(String, ObjectName), bool>,
@@ -58,6 +59,7 @@ impl RememberedRules {
             clock: clock.clone(),
             meter: meter.clone(),
             millis,
+            version: Kept::new(),
             clusters: Kept::new(),
             rules: Kept::new(),
             own: Kept::new(),
@@ -116,7 +118,26 @@ impl RuleStore for RememberedRules {
         Ok(found)
     }
 
-    async fn rules_for(&self, scope: &Scope, object: &InvolvedObject) -> Result<Vec<FoundRule>, Unavailable> {
+    async fn version(&self) -> Result<Option<String>, Unavailable> {
+        let (found, calls) = match self.0.version.get(&()) {
+            Some(kept) => kept,
+            None => {
+                let asking = self.0.ask();
+                let found = asking.table.version().await?;
+                let calls = asking.took();
+                self.0.version.put((), found.clone(), calls);
+                (found, calls)
+            }
+        };
+        self.0.count(calls).await;
+        Ok(found)
+    }
+
+    async fn rules_by_name(
+        &self,
+        scope: &Scope,
+        object: &InvolvedObject,
+    ) -> Result<Vec<FoundRule>, Unavailable> {
         let InvolvedObject {
             kind,
             namespace,
@@ -128,7 +149,33 @@ impl RuleStore for RememberedRules {
             Some(kept) => kept,
             None => {
                 let asking = self.0.ask();
-                let found = asking.table.rules_for(scope, object).await?;
+                let found = asking.table.rules_by_name(scope, object).await?;
+                let calls = asking.took();
+                self.0.rules.put(key, found.clone(), calls);
+                (found, calls)
+            }
+        };
+        self.0.count(calls).await;
+        Ok(found)
+    }
+
+    async fn rules_for_any(
+        &self,
+        scope: &Scope,
+        kind: &str,
+        namespace: &str,
+    ) -> Result<Vec<FoundRule>, Unavailable> {
+        let key = (
+            scope.clone(),
+            kind.to_owned(),
+            namespace.to_owned(),
+            ANY_NAME.to_owned(),
+        );
+        let (found, calls) = match self.0.rules.get(&key) {
+            Some(kept) => kept,
+            None => {
+                let asking = self.0.ask();
+                let found = asking.table.rules_for_any(scope, kind, namespace).await?;
                 let calls = asking.took();
                 self.0.rules.put(key, found.clone(), calls);
                 (found, calls)

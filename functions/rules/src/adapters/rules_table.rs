@@ -7,7 +7,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Deserialize;
 use shared::InvolvedObject;
 use shared::item::{
-    ALONE, CLUSTER_PK, ClusterItem, PK, ProviderItem, RuleItem, SK, provider_pk, rule_pk, source_pk,
+    ALONE, CLUSTER_PK, ClusterItem, PK, ProviderItem, RuleItem, SK, VERSION_PK, VersionItem, provider_pk,
+    rule_pk, source_pk,
 };
 use shared::kinds::{ANY_NAME, ObjectName, Provider, Scope};
 
@@ -51,7 +52,7 @@ impl RulesTable {
         Ok(answer.item)
     }
 
-    async fn query(&self, pk: String) -> Result<Vec<Item>, Unavailable> {
+    async fn found(&self, pk: String) -> Result<Vec<FoundRule>, Unavailable> {
         let mut pages = self
             .client
             .query()
@@ -63,11 +64,11 @@ impl RulesTable {
             .into_paginator()
             .items()
             .send();
-        let mut items = Vec::new();
+        let mut found = Vec::new();
         while let Some(item) = pages.try_next().await.map_err(Unavailable::to("read rules"))? {
-            items.push(item);
+            found.push(found_rule(item));
         }
-        Ok(items)
+        Ok(found)
     }
 }
 
@@ -81,18 +82,36 @@ impl RuleStore for RulesTable {
             .transpose()
     }
 
-    async fn rules_for(&self, scope: &Scope, object: &InvolvedObject) -> Result<Vec<FoundRule>, Unavailable> {
+    async fn version(&self) -> Result<Option<String>, Unavailable> {
+        self.get("read the version", VERSION_PK.to_owned(), ALONE.to_owned())
+            .await?
+            .map(|item| serde_dynamo::from_item(item).map(|item: VersionItem| item.version))
+            .transpose()
+            .map_err(Unavailable::to("understand the version"))
+    }
+
+    async fn rules_by_name(
+        &self,
+        scope: &Scope,
+        object: &InvolvedObject,
+    ) -> Result<Vec<FoundRule>, Unavailable> {
         let InvolvedObject {
             kind,
             namespace,
             name,
             ..
         } = object;
-        let (by_name, by_any) = tokio::try_join!(
-            self.query(source_pk(scope.as_str(), kind, namespace, name)),
-            self.query(source_pk(scope.as_str(), kind, namespace, ANY_NAME)),
-        )?;
-        Ok(by_name.into_iter().chain(by_any).map(found_rule).collect())
+        self.found(source_pk(scope.as_str(), kind, namespace, name)).await
+    }
+
+    async fn rules_for_any(
+        &self,
+        scope: &Scope,
+        kind: &str,
+        namespace: &str,
+    ) -> Result<Vec<FoundRule>, Unavailable> {
+        self.found(source_pk(scope.as_str(), kind, namespace, ANY_NAME))
+            .await
     }
 
     async fn has_own_rule(&self, cluster: &str, name: &ObjectName) -> Result<bool, Unavailable> {

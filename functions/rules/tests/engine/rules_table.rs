@@ -5,7 +5,10 @@ use rules::adapters::RulesTable;
 use rules::ports::RuleStore;
 use serde_json::{Value, json};
 use shared::InvolvedObject;
-use shared::item::{CLUSTER_PK, ClusterItem, ProviderItem, RuleItem, provider_pk, rule_pk, source_pk};
+use shared::item::{
+    ALONE, CLUSTER_PK, ClusterItem, ProviderItem, RuleItem, VERSION_PK, VersionItem, provider_pk, rule_pk,
+    source_pk,
+};
 use shared::kinds::{CommitStatusRule, ObjectName, Provider, Scope};
 
 use crate::world::{Item, World};
@@ -53,7 +56,10 @@ fn damaged(pk: String, sk: &str) -> Item {
 }
 
 async fn names(world: &World, scope: &Scope, object: &InvolvedObject) -> Vec<String> {
-    let found = table(world).rules_for(scope, object).await.unwrap();
+    let table = table(world);
+    let mut found = table.rules_by_name(scope, object).await.unwrap();
+    let for_any = table.rules_for_any(scope, &object.kind, &object.namespace).await;
+    found.extend(for_any.unwrap());
     found.into_iter().map(|found| found.name.to_string()).collect()
 }
 
@@ -139,7 +145,10 @@ async fn a_damaged_rule_is_unreadable_and_the_others_survive() {
         .await;
     world.put_raw(&world.rules, damaged(pk, "nonsense")).await;
 
-    let found = table(&world).rules_for(&dev(), &object("podinfo")).await.unwrap();
+    let found = table(&world)
+        .rules_by_name(&dev(), &object("podinfo"))
+        .await
+        .unwrap();
 
     let found: Vec<(String, bool)> = found
         .into_iter()
@@ -176,6 +185,20 @@ async fn an_own_rule_is_known_by_its_name_whatever_its_sources() {
     assert!(!has("dev", "other").await);
     assert!(!has("dev2", "webapp").await);
     all_reads_were_consistent(&world, &["GetItem"; 3]);
+}
+
+#[tokio::test]
+async fn a_version_is_absent_or_there() {
+    let world = World::new().await;
+    assert_eq!(table(&world).version().await.unwrap(), None);
+    let item = VersionItem {
+        pk: VERSION_PK.into(),
+        sk: ALONE.into(),
+        version: "1".into(),
+    };
+    world.put(&world.rules, item).await;
+    assert_eq!(table(&world).version().await.unwrap().as_deref(), Some("1"));
+    all_reads_were_consistent(&world, &["GetItem"; 2]);
 }
 
 #[tokio::test]

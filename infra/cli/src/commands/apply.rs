@@ -103,7 +103,7 @@ async fn write(
     }
     if written.transactions > 1 {
         terminal.hint(format!(
-            "written in {} transactions, as DynamoDB takes 100 items in one; had it been interrupted, the same \
+            "written in {} transactions, as DynamoDB takes no more than 100 items in one; had it been interrupted, the same \
              command would have finished it",
             written.transactions
         ))?;

@@ -132,7 +132,7 @@ pub struct Deleted {
 }
 
 impl Store {
-    /// Applies validated objects. Up to 100 items, an item for each rule, event source and Provider, this is
+    /// Applies validated objects. Up to 99 items, an item for each rule, event source and Provider, this is
     /// one transaction; beyond that it is an ordered sequence that may be run again.
     ///
     /// # Errors

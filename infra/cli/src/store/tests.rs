@@ -7,7 +7,7 @@ mod retry;
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use shared::item::{COMMIT7, Posted, StatusItem, due_shard, parked_shard};
+use shared::item::{ALONE, COMMIT7, Posted, StatusItem, VERSION_PK, VersionItem, due_shard, parked_shard};
 use shared::{ErrorChain, Scope};
 
 use super::*;
@@ -69,13 +69,14 @@ fn dev() -> Scope {
     Scope::Cluster("dev".into())
 }
 
-/// Every key of the table with rules.
+/// Every key of the table with rules, but for the version's.
 async fn keys(store: &Store) -> Vec<String> {
     let mut keys: Vec<String> = store
         .partitions("")
         .await
         .unwrap()
         .iter()
+        .filter(|item| item["pk"].as_s().unwrap() != VERSION_PK)
         .map(|item| format!("{} {}", item["pk"].as_s().unwrap(), item["sk"].as_s().unwrap()))
         .collect();
     keys.sort();
@@ -99,6 +100,42 @@ async fn tables_that_exist_are_left_as_they_are() {
         .await
         .unwrap();
     assert_eq!(keys(&store).await, ["provider#dev flux-system/github"]);
+}
+
+async fn version(store: &Store) -> Option<String> {
+    let item = store.item(VERSION_PK.into(), ALONE.into()).await.unwrap();
+    item.map(|item| serde_dynamo::from_item::<_, VersionItem>(item).unwrap().version)
+}
+
+#[tokio::test]
+async fn whatever_is_applied_or_deleted_is_another_version() {
+    let store = engine().await;
+    assert_eq!(version(&store).await, None);
+    let text = |suspend| provider("github", suspend);
+    let mut versions = BTreeSet::new();
+    for suspend in [false, true, false] {
+        apply(&store, &text(suspend)).await;
+        versions.insert(version(&store).await.unwrap());
+    }
+    assert_eq!(versions.len(), 3, "also if it is as it was before");
+
+    apply(&store, &text(false)).await;
+    assert_eq!(versions.len(), 3);
+    assert!(
+        versions.contains(&version(&store).await.unwrap()),
+        "nothing was written"
+    );
+
+    let id = objects(&text(false))[0].id();
+    store.delete(&dev(), &[id]).await.unwrap();
+    assert!(versions.insert(version(&store).await.unwrap()));
+
+    // Each of several transactions: a call may be interrupted between them.
+    let many: Vec<String> = (0..110).map(|n| kustomization(&format!("app-{n}"))).collect();
+    store
+        .apply_interrupted(&dev(), &objects(&rule("webapp", many)))
+        .await;
+    assert!(versions.insert(version(&store).await.unwrap()));
 }
 
 #[tokio::test]
@@ -208,7 +245,7 @@ async fn more_than_one_transaction_holds_is_written_in_several_providers_first()
 
     let (changes, transactions) = apply(&store, &text).await;
 
-    // 241 items; 33 rules of three items fill one transaction, with the Provider in the first.
+    // 241 items; 32 rules of three items fill one transaction with the Provider and the version, 33 the next one.
     assert_eq!(transactions, 3);
     assert_eq!(changes[0], "Provider flux-system/github created");
     assert_eq!(keys(&store).await.len(), 241);

@@ -1,16 +1,23 @@
 //! Writes in as few transactions as DynamoDB allows, so that an interrupted call can be run again.
 
+use std::time::Duration;
+
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, Delete, Put, TransactWriteItem};
-use shared::item::{PK, SK};
+use shared::item::{ALONE, PK, SK, VERSION_PK, VersionItem};
 
 use super::{Item, Store, StoreError, names, text, unavailable};
 use crate::object::ObjectId;
 
-/// Items DynamoDB takes in one transaction.
-pub(super) const MAX_ITEMS: usize = 100;
+/// DynamoDB takes 100 items in one transaction, and one of them is the version.
+pub(super) const MAX_ITEMS: usize = 99;
 /// DynamoDB takes 4 MB in one transaction; the rest is for attribute names and what it counts on top.
 const MAX_BYTES: usize = 3 * 1024 * 1024;
+
+/// How often a transaction is tried that met another one at the version, where all meet that write to the table.
+const ATTEMPTS: u32 = 8;
+/// The second attempt comes within this time, each further one within twice the time before.
+const PAUSE: Duration = Duration::from_millis(25);
 
 /// One item to write, and on which condition.
 #[derive(Debug, Clone)]
@@ -152,22 +159,36 @@ impl Store {
     }
 
     async fn write_one(&self, transaction: Transaction) -> Result<(), StoreError> {
-        let mut request = self.client.transact_write_items();
+        let mut items = Vec::with_capacity(transaction.len() + 1);
         let mut objects = Vec::with_capacity(transaction.len());
         for (object, write) in transaction {
-            request = request.transact_items(self.transact_item(write)?);
+            items.push(self.transact_item(write)?);
             objects.push(object);
         }
-        let error = match request.send().await {
-            Ok(_) => return Ok(()),
-            Err(error) => error,
-        };
-        match error
-            .as_service_error()
-            .and_then(|error| conflicts(error, &objects))
-        {
-            Some(objects) => Err(StoreError::Conflict { objects }),
-            None => Err(unavailable("writing to", &self.rules)(error)),
+        items.push(self.transact_item(Write::Put {
+            item: new_version()?,
+            condition: Condition::None,
+        })?);
+        let mut attempt = 1;
+        loop {
+            let request = self.client.transact_write_items();
+            let error = match request.set_transact_items(Some(items.clone())).send().await {
+                Ok(_) => return Ok(()),
+                Err(error) => error,
+            };
+            match error
+                .as_service_error()
+                .and_then(|error| conflicts(error, &objects))
+            {
+                // Somebody applies other objects in the same instant.
+                Some(objects) if objects.is_empty() && attempt < ATTEMPTS => {
+                    let within = PAUSE * 2_u32.pow(attempt - 1);
+                    tokio::time::sleep(within.mul_f64(fastrand::f64())).await;
+                    attempt += 1;
+                }
+                Some(objects) => return Err(StoreError::Conflict { objects }),
+                None => return Err(unavailable("writing to", &self.rules)(error)),
+            }
         }
     }
 
@@ -237,8 +258,18 @@ impl Condition {
     }
 }
 
+/// What tells the functions to read again.
+fn new_version() -> Result<Item, StoreError> {
+    let version = VersionItem {
+        pk: VERSION_PK.into(),
+        sk: ALONE.into(),
+        version: format!("{:016x}", fastrand::u64(..)),
+    };
+    serde_dynamo::to_item(version).map_err(StoreError::Unwritable)
+}
+
 /// The objects somebody else changed or is changing, if that is why nothing was written. DynamoDB gives its reasons in
-/// the order of the items.
+/// the order of the items; none where it was the version.
 fn conflicts(error: &TransactWriteItemsError, objects: &[ObjectId]) -> Option<Vec<ObjectId>> {
     let TransactWriteItemsError::TransactionCanceledException(canceled) = error else {
         return None;

@@ -1,5 +1,11 @@
 //! Two operators at once: what was read is written over only while it is still so.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::http::{HeaderMap, StatusCode};
+use serde_json::json;
+
 use super::*;
 
 async fn prepare(store: &Store, text: &str) -> Prepared {
@@ -221,4 +227,51 @@ fn of_many_conflicts_some_are_named() {
         "{}",
         text(&[])
     );
+}
+
+/// A DynamoDB that cancels the first transactions for these reasons, and how often it was asked.
+async fn canceling(answers: Vec<[&'static str; 2]>) -> (Store, Arc<AtomicUsize>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&asked);
+    let answer = move |headers: HeaderMap| {
+        let operation = headers["x-amz-target"].to_str().unwrap().to_owned();
+        let reasons = operation
+            .ends_with("TransactWriteItems")
+            .then(|| answers.get(counter.fetch_add(1, Ordering::Relaxed)))
+            .flatten();
+        std::future::ready(match reasons {
+            Some(codes) => {
+                let reasons = codes.map(|code| json!({"Code": code}));
+                let body = json!({
+                    "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+                    "Message": "canceled", "CancellationReasons": reasons,
+                });
+                (StatusCode::BAD_REQUEST, body.to_string())
+            }
+            None => (StatusCode::OK, "{}".to_owned()),
+        })
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let router = axum::Router::new().fallback(answer);
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    (Store::new(dynamodb_client(&endpoint), "commitstatus"), asked)
+}
+
+#[tokio::test]
+async fn who_applies_something_else_in_the_same_instant_is_nobodys_conflict() {
+    const AT_THE_VERSION: [&str; 2] = ["None", "TransactionConflict"];
+    let (store, asked) = canceling(vec![AT_THE_VERSION; 2]).await;
+    assert_eq!(
+        apply(&store, &provider("github", false)).await.0,
+        ["Provider flux-system/github created"]
+    );
+    assert_eq!(asked.load(Ordering::Relaxed), 3);
+
+    for of_object in ["TransactionConflict", "ConditionalCheckFailed"] {
+        let (store, asked) = canceling(vec![[of_object, "TransactionConflict"]]).await;
+        let mine = prepare(&store, &provider("github", false)).await;
+        assert_eq!(conflict(&store, mine).await, ["Provider flux-system/github"]);
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+    }
 }
