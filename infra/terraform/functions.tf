@@ -40,9 +40,9 @@ locals {
     sweeper = {
       description = "Sends hints for what is due"
       memory      = 128
-      # It runs once a minute, and stays for 45 seconds where statuses wait for their turns. Two at once would do no harm:
+      # It runs once a minute, and stays for 57 seconds where statuses wait for their turns. Two at once would do no harm:
       # the queue drops the same hint, and due dates are moved on condition.
-      timeout = 55
+      timeout = 75
       environment = {
         STATUSES_TABLE  = aws_dynamodb_table.statuses.name
         POSTS_QUEUE_URL = aws_sqs_queue.this["posts"].url

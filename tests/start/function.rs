@@ -15,8 +15,8 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// Longer than anything takes that does not hang: a sweep stays for 45 seconds.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Longer than anything takes that does not hang: a sweep stays for nearly a minute.
+const PATIENCE: Duration = Duration::from_secs(75);
 
 /// What a function still does after it asked for an event or answered one counts as well; it is done by then.
 const AFTERWARDS: Duration = Duration::from_millis(15);

@@ -72,7 +72,7 @@ FAULTS = [
     # --- in the template ---
     ("template: poster is in no VPC", TEMPLATE, '        - SubnetIds: !Split [",", !Ref PosterSubnetIds]\n          SecurityGroupIds: !Split [",", !Ref PosterSecurityGroupIds]\n', "        - !Ref AWS::NoValue\n"),
     ("template: the code may do what Lambda needs", TEMPLATE, "Effect: Deny\n                  Action:", "Effect: Allow\n                  Action:"),
-    ("template: a function has more time", TEMPLATE, "Timeout: 55", "Timeout: 50"),
+    ("template: a function has more time", TEMPLATE, "Timeout: 75", "Timeout: 70"),
     ("template: an environment variable more", TEMPLATE, "          MAX_EVENT_AGE_HOURS:", "          MORE: x\n          MAX_EVENT_AGE_HOURS:"),
     ("template: a role may do less", TEMPLATE, "Action: [dynamodb:GetItem, dynamodb:PutItem, dynamodb:UpdateItem]", "Action: [dynamodb:GetItem, dynamodb:UpdateItem]"),
     ("template: fewer receives", TEMPLATE, "maxReceiveCount: 250", "maxReceiveCount: 200"),

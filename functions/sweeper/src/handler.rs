@@ -13,12 +13,12 @@ use shared::metrics::{DUE, OUTCOME, PARKED, SWEEPS};
 
 use crate::ports::{DueStatus, DueStore, HintQueue, Sleep, Unavailable};
 
-/// How long a sweep stays where statuses wait for their turns, to send each hint at its own. Less than from one sweep to the
-/// next, and than the function's timeout by what one more look may take.
-pub const STAY: SignedDuration = SignedDuration::from_secs(45);
+/// How long a sweep stays where statuses wait for their turns, to send each hint at its own: nearly until the next one, which
+/// begins with what came due since. Less than the function's timeout by what one more look may take.
+pub const STAY: SignedDuration = SignedDuration::from_secs(57);
 
 /// After this time no hint is sent any more: what is left is due in the next sweep.
-const LONGEST_MILLIS: i64 = 50_000;
+const LONGEST_MILLIS: i64 = 65_000;
 
 /// How far a due date is moved once the queue has its hint. The queue loses none, so this is for those that became dead
 /// letters; and a hint may wait for long behind others of its commit, where a second one would only cost.
@@ -606,8 +606,8 @@ mod tests {
                 status("soon", 1_000, "x"),
                 status("at once with it", 1_050, "y"),
                 status("later", 7_400, "x"),
-                status("last", 44_000, "x"),
-                status("next sweep", 46_000, "x"),
+                status("last", 56_000, "x"),
+                status("next sweep", 58_000, "x"),
             ],
             ..World::default()
         };
@@ -617,7 +617,7 @@ mod tests {
             ("soon", 1),
             ("at once with it", 1),
             ("later", 7),
-            ("last", 44),
+            ("last", 56),
         ];
         assert_eq!(hints, sent(&expected));
         assert_eq!(stayed, STAY.as_secs());
@@ -647,7 +647,7 @@ mod tests {
     #[tokio::test]
     async fn a_sweep_with_no_turns_to_wait_for_ends_at_once() {
         let world = World {
-            due: vec![status("next sweep", 46_000, "x")],
+            due: vec![status("next sweep", 58_000, "x")],
             ..World::default()
         };
         assert_eq!(stay(&world).await, (vec![], 0));
@@ -675,8 +675,8 @@ mod tests {
         let deps = Deps {
             due: &world,
             hints: &world,
-            // Each look at the clock takes twenty seconds.
-            clock: || Timestamp::from_millisecond(slow.fetch_add(20_000, Ordering::Relaxed)).unwrap(),
+            // Each look at the clock takes thirty seconds.
+            clock: || Timestamp::from_millisecond(slow.fetch_add(30_000, Ordering::Relaxed)).unwrap(),
             sleep: Never,
             stay: STAY,
             jitter: |_| 7,
