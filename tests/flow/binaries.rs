@@ -16,6 +16,14 @@ use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 use tokio::sync::{Mutex as AsyncMutex, mpsc};
 
+#[expect(
+    dead_code,
+    clippy::disallowed_methods,
+    reason = "the benchmark of starts uses more of it, and measures"
+)]
+#[path = "../start/tls.rs"]
+mod tls;
+
 use super::events::{SHA, build_failed, succeeded};
 use super::world::{ROOT_KEY, STACK, TOKEN, World, function_url_event, handled, rule_yaml, sqs_json};
 use local::fifo::Received;
@@ -338,7 +346,6 @@ async fn lines_of_two_events(stack: Option<&str>) -> Vec<Value> {
         ("AWS_REGION", "eu-west-1".to_owned()),
         ("AWS_ACCESS_KEY_ID", "test".to_owned()),
         ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
-        ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
         ("AWS_ENDPOINT_URL", endpoint),
         ("AWS_ENDPOINT_URL_DYNAMODB", world.dynamodb_endpoint.clone()),
         ("AWS_LAMBDA_FUNCTION_NAME", "f".to_owned()),
@@ -434,7 +441,6 @@ fn environment_with(dynamodb: String) -> HashMap<&'static str, String> {
         ("AWS_REGION", "eu-west-1"),
         ("AWS_ACCESS_KEY_ID", "test"),
         ("AWS_SECRET_ACCESS_KEY", "test"),
-        ("AWS_EC2_METADATA_DISABLED", "true"),
         ("AWS_LAMBDA_FUNCTION_NAME", "f"),
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
         ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
@@ -477,6 +483,52 @@ async fn a_function_starts_and_answers_when_its_connections_cannot_be_opened() {
         assert_eq!(answer, json!({ "batchItemFailures": [] }), "{function}");
         assert!(
             lines.contains("started without connections to DynamoDB"),
+            "{function}: {lines}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_trusts_what_its_machine_trusts_and_nobody_else() {
+    let binaries = tokio::task::spawn_blocking(build).await.unwrap();
+    let world = World::empty().await;
+    let dynamodb = tls::Tls::new(true);
+    let somebody = tls::Tls::new(true);
+    for (roots, is_trusted) in [(&dynamodb.roots, true), (&somebody.roots, false)] {
+        let front = dynamodb.before(&world.dynamodb_endpoint).await;
+        let mut environment = environment_with(front.url.clone());
+        environment.insert("SSL_CERT_FILE", roots.path().display().to_string());
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let mut rules = Runtime::start(&binaries.join("rules"), &environment, log.as_file()).await;
+        assert_eq!(
+            rules.invoke(json!({ "Records": [] })).await,
+            json!({ "batchItemFailures": [] })
+        );
+        let lines = std::fs::read_to_string(log.path()).unwrap();
+        assert_eq!(front.take_handshakes(), if is_trusted { 4 } else { 0 }, "{lines}");
+        assert_ne!(
+            lines.contains("started without connections to DynamoDB"),
+            is_trusted,
+            "{lines}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_without_credentials_says_so_and_ends() {
+    let binaries = tokio::task::spawn_blocking(build).await.unwrap();
+    for function in ["intake", "rules", "poster", "sweeper"] {
+        let mut environment = environment_with("http://127.0.0.1:9".to_owned());
+        environment.remove("AWS_ACCESS_KEY_ID");
+        environment.insert("EVENTS_QUEUE_URL", environment["POSTS_QUEUE_URL"].clone());
+        environment.insert("ROOT_KEY_SECRET", "commitstatus/root-key".to_owned());
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let mut runtime = Runtime::start(&binaries.join(function), &environment, log.as_file()).await;
+        let ended = runtime.child.wait().await.unwrap();
+        let lines = std::fs::read_to_string(log.path()).unwrap();
+        assert!(!ended.success(), "{function}");
+        assert!(
+            lines.contains(r#""error":"environment variable AWS_ACCESS_KEY_ID is not set; Lambda sets it"#),
             "{function}: {lines}"
         );
     }

@@ -4,9 +4,8 @@ use std::convert::Infallible;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use aws_config::BehaviorVersion;
-use aws_config::retry::RetryConfig;
-use aws_config::timeout::TimeoutConfig;
+use aws_sdk_sqs::config::retry::RetryConfig;
+use aws_sdk_sqs::config::timeout::TimeoutConfig;
 use emf::{Metrics, STACK_NAME};
 use intake::adapters::{SecretsManagerRootKey, SqsEventQueue};
 use intake::config::Config;
@@ -48,7 +47,7 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), Error> {
     let config = Config::from_env(variable)?;
     let metrics = Metrics::listen(variable(STACK_NAME));
-    let aws = aws_config::defaults(BehaviorVersion::v2026_01_12())
+    let aws = aws::environment(variable)?
         .timeout_config(
             TimeoutConfig::builder()
                 .connect_timeout(CONNECT_TIMEOUT)
@@ -57,8 +56,7 @@ async fn run() -> Result<(), Error> {
                 .build(),
         )
         .retry_config(RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS))
-        .load()
-        .await;
+        .build();
     let deps = Deps {
         queue: SqsEventQueue::new(aws_sdk_sqs::Client::new(&aws), config.events_queue_url),
         keys: RootKeyCache::new(SecretsManagerRootKey::new(

@@ -1,5 +1,6 @@
 //! Lambda function `poster`.
 
+use std::process::ExitCode;
 use std::time::Duration;
 
 use emf::{Metrics, STACK_NAME};
@@ -24,8 +25,18 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const CONNECTIONS: usize = 2;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
+async fn main() -> ExitCode {
     lambda_runtime::tracing::init_default_subscriber();
+    match start().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = %ErrorChain(error.as_ref()), "poster stopped");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn start() -> Result<(), Error> {
     #[expect(
         clippy::disallowed_methods,
         reason = "the environment is read here and nowhere else"
@@ -33,7 +44,7 @@ async fn main() -> Result<(), Error> {
     let variable = |name: &str| std::env::var(name).ok();
     let config = Config::read(variable)?;
     let metrics = &Metrics::listen(variable(STACK_NAME));
-    let aws = aws_config::load_defaults(aws_config::BehaviorVersion::v2026_01_12()).await;
+    let aws = aws::environment(variable)?.build();
     let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
     let secrets = aws_sdk_secretsmanager::Client::new(&aws);
     #[expect(

@@ -715,6 +715,13 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_version_is_read_before_what_it_is_the_version_of() {
+        let mut lookup = for_all_clusters(Some("1"));
+        lookup.candidates("dev", &object(), at(0)).await.unwrap();
+        assert_eq!(lookup.store.asked.get_mut().unwrap().first(), Some(&"version"));
+    }
+
+    #[tokio::test]
     async fn what_objects_of_a_namespace_share_is_read_once() {
         let mut lookup = for_all_clusters(Some("1"));
         asked(&mut lookup, "podinfo", 0).await;

@@ -1,5 +1,6 @@
 //! Lambda function `rules`.
 
+use std::process::ExitCode;
 use std::time::Duration;
 
 use emf::{Metrics, STACK_NAME};
@@ -20,8 +21,18 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const CONNECTIONS: usize = 4;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
+async fn main() -> ExitCode {
     lambda_runtime::tracing::init_default_subscriber();
+    match start().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = %ErrorChain(error.as_ref()), "rules stopped");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn start() -> Result<(), Error> {
     #[expect(
         clippy::disallowed_methods,
         reason = "the environment is read here and nowhere else"
@@ -29,7 +40,7 @@ async fn main() -> Result<(), Error> {
     let variable = |name: &str| std::env::var(name).ok();
     let config = Config::read(variable)?;
     let metrics = &Metrics::listen(variable(STACK_NAME));
-    let aws = aws_config::load_defaults(aws_config::BehaviorVersion::v2026_01_12()).await;
+    let aws = aws::environment(variable)?.build();
     let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
     #[expect(
         clippy::disallowed_methods,

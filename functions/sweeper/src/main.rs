@@ -1,15 +1,28 @@
 //! Lambda function `sweeper`.
 
+use std::process::ExitCode;
+
 use emf::{Metrics, STACK_NAME};
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use shared::ErrorChain;
 use sweeper::adapters::{DueIndex, SqsHints, Timer};
 use sweeper::config::Config;
 use sweeper::handler::{Deps, STAY, count_parked, handle};
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
+async fn main() -> ExitCode {
     lambda_runtime::tracing::init_default_subscriber();
+    match start().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = %ErrorChain(error.as_ref()), "sweeper stopped");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn start() -> Result<(), Error> {
     #[expect(
         clippy::disallowed_methods,
         reason = "the environment is read here and nowhere else"
@@ -17,7 +30,7 @@ async fn main() -> Result<(), Error> {
     let variable = |name: &str| std::env::var(name).ok();
     let config = Config::read(variable)?;
     let metrics = &Metrics::listen(variable(STACK_NAME));
-    let aws = aws_config::load_defaults(aws_config::BehaviorVersion::v2026_01_12()).await;
+    let aws = aws::environment(variable)?.build();
     #[expect(
         clippy::disallowed_methods,
         reason = "the clock is read here and nowhere else"
