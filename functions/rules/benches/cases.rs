@@ -3,6 +3,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use jiff::{SignedDuration, Timestamp};
@@ -79,17 +80,23 @@ impl Rules {
 
     /// The lookup over them, with nothing kept of earlier events.
     pub(crate) fn lookup(self: &Arc<Self>) -> Looking {
+        let version = Arc::default();
         Looking {
-            lookup: Lookup::new(Table(Arc::clone(self))),
+            lookup: Lookup::new(Table {
+                rules: Arc::clone(self),
+                version: Arc::clone(&version),
+            }),
+            version,
             object: self.message.event.involved_object.clone(),
             now: Timestamp::UNIX_EPOCH,
         }
     }
 }
 
-/// A lookup, and the time.
+/// A lookup, the time, and how often something was applied.
 pub(crate) struct Looking {
     lookup: Lookup<Table>,
+    version: Arc<AtomicU32>,
     object: InvolvedObject,
     now: Timestamp,
 }
@@ -101,15 +108,24 @@ impl Looking {
             .map_or(0, |candidates| candidates.len())
     }
 
-    /// When what is cached has become old: the table is read again.
+    /// Some seconds later: nothing was applied meanwhile, says the table.
     pub(crate) fn look_later(&mut self) -> usize {
-        self.now += SignedDuration::from_mins(1);
+        self.now += SignedDuration::from_secs(6);
         self.look()
+    }
+
+    /// Some seconds later, and something was applied: the table is read again.
+    pub(crate) fn look_when_applied(&mut self) -> usize {
+        self.version.fetch_add(1, Ordering::Relaxed);
+        self.look_later()
     }
 }
 
 /// A table in memory.
-struct Table(Arc<Rules>);
+struct Table {
+    rules: Arc<Rules>,
+    version: Arc<AtomicU32>,
+}
 
 impl RuleStore for Table {
     async fn cluster(&self, _: &str) -> Result<Option<ClusterItem>, Unavailable> {
@@ -117,12 +133,13 @@ impl RuleStore for Table {
     }
 
     async fn version(&self) -> Result<Option<String>, Unavailable> {
-        Ok(None)
+        // As long as a real one.
+        Ok(Some(format!("{:016x}", self.version.load(Ordering::Relaxed))))
     }
 
     async fn rules_by_name(&self, scope: &Scope, _: &InvolvedObject) -> Result<Vec<FoundRule>, Unavailable> {
         Ok(match scope {
-            Scope::Cluster(_) => self.0.found.clone(),
+            Scope::Cluster(_) => self.rules.found.clone(),
             Scope::AllClusters => Vec::new(),
         })
     }
@@ -140,7 +157,7 @@ impl RuleStore for Table {
         scope: &Scope,
         _: &ObjectName,
     ) -> Result<Option<Result<Provider, Unreadable>>, Unavailable> {
-        Ok((*scope != Scope::AllClusters).then(|| Ok(self.0.provider.clone())))
+        Ok((*scope != Scope::AllClusters).then(|| Ok(self.rules.provider.clone())))
     }
 }
 

@@ -63,7 +63,15 @@ mod find {
             .bench_local_refs(|looking| looking.look());
     }
 
-    /// Read anew and found unchanged.
+    /// Read anew as something was applied, and found unchanged.
+    #[divan::bench(args = RULES)]
+    fn when_applied(bencher: Bencher<'_, '_>, count: usize) {
+        let mut looking = Arc::new(Rules::new(count, Has::Cel)).lookup();
+        looking.look();
+        bencher.bench_local(|| looking.look_when_applied());
+    }
+
+    /// Nothing was applied.
     #[divan::bench(args = RULES)]
     fn later(bencher: Bencher<'_, '_>, count: usize) {
         let mut looking = Arc::new(Rules::new(count, Has::Cel)).lookup();

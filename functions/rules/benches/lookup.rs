@@ -18,7 +18,7 @@ use rules::lookup::Lookup;
 use serde::Serialize;
 use serde_json::{Value, json};
 use shared::InvolvedObject;
-use shared::item::{ProviderItem, RuleItem, provider_pk, rule_pk, source_pk};
+use shared::item::{ALONE, ProviderItem, RuleItem, VERSION_PK, VersionItem, provider_pk, rule_pk, source_pk};
 use shared::kinds::Scope;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -43,15 +43,30 @@ fn cold(bencher: Bencher<'_, '_>, stored: usize) {
         .bench_local_refs(|lookup| world.find(lookup));
 }
 
-/// When the answer has become old: what was compiled is kept.
+/// Some seconds later, when something was applied: all is read again, and what was compiled is kept.
+#[divan::bench(args = STORED, sample_count = 500, sample_size = 1)]
+fn when_applied(bencher: Bencher<'_, '_>, stored: usize) {
+    let world = World::with(stored);
+    let lookup = world.lookup();
+    let mut times = 0;
+    bencher
+        .with_inputs(|| {
+            times += 1;
+            world.apply(times);
+            times
+        })
+        .bench_local_values(|times| world.find_at(&lookup, LATER * times));
+}
+
+/// Some seconds later, when nothing was.
 #[divan::bench(args = STORED, sample_count = 500, sample_size = 1)]
 fn later(bencher: Bencher<'_, '_>, stored: usize) {
     let world = World::with(stored);
     let lookup = world.lookup();
-    let mut minute = 0;
+    let mut times = 0;
     bencher.bench_local(|| {
-        minute += 1;
-        world.find_at(&lookup, 60 * minute)
+        times += 1;
+        world.find_at(&lookup, LATER * times)
     });
 }
 
@@ -64,9 +79,13 @@ fn cached(bencher: Bencher<'_, '_>, stored: usize) {
     bencher.bench_local(|| world.find(&lookup));
 }
 
+/// Longer than the version is believed, in seconds.
+const LATER: i64 = 6;
+
 /// A table, kept for all that look into as large a one.
 struct World {
     runtime: Runtime,
+    database: Database,
     client: Client,
     object: InvolvedObject,
 }
@@ -94,14 +113,21 @@ impl World {
             client
         });
         fill(&database, stored);
+        put(&database, version(0));
         let object = json!({"kind": "Kustomization", "namespace": NAMESPACE, "name": app(stored / 2)});
         let world = Self {
             runtime,
+            database,
             client,
             object: serde_json::from_value(object).expect("an object"),
         };
         assert_eq!(world.find(&world.lookup()), 1);
         world
+    }
+
+    /// As if something had been.
+    fn apply(&self, times: i64) {
+        put(&self.database, version(times));
     }
 
     fn lookup(&self) -> Lookup<RulesTable> {
@@ -116,6 +142,14 @@ impl World {
         let now = Timestamp::from_second(second).expect("a time");
         let found = lookup.candidates(CLUSTER, &self.object, now);
         self.runtime.block_on(found).expect("the table answers").len()
+    }
+}
+
+fn version(times: i64) -> VersionItem {
+    VersionItem {
+        pk: VERSION_PK.to_owned(),
+        sk: ALONE.to_owned(),
+        version: format!("{times:016x}"),
     }
 }
 
