@@ -52,7 +52,8 @@ pub trait RuleStore {
     fn cluster(&self, cluster: &str)
     -> impl Future<Output = Result<Option<ClusterItem>, Unavailable>> + Send;
 
-    /// What is written anew whenever rules and Providers are applied or deleted; `None` if nothing ever was.
+    /// What is written anew whenever rules and Providers are applied or deleted; `None` if nothing ever was,
+    /// or it cannot be read.
     fn version(&self) -> impl Future<Output = Result<Option<String>, Unavailable>> + Send;
 
     /// The rules of a scope with an event source for the object by its name.

@@ -83,11 +83,13 @@ impl RuleStore for RulesTable {
     }
 
     async fn version(&self) -> Result<Option<String>, Unavailable> {
-        self.get("read the version", VERSION_PK.to_owned(), ALONE.to_owned())
-            .await?
-            .map(|item| serde_dynamo::from_item(item).map(|item: VersionItem| item.version))
-            .transpose()
-            .map_err(Unavailable::to("understand the version"))
+        let item = self
+            .get("read the version", VERSION_PK.to_owned(), ALONE.to_owned())
+            .await?;
+        // One that is damaged is as good as none, and must not keep events waiting.
+        Ok(item
+            .and_then(|item| read::<VersionItem>(item).ok())
+            .map(|item| item.version))
     }
 
     async fn rules_by_name(

@@ -191,6 +191,10 @@ async fn an_own_rule_is_known_by_its_name_whatever_its_sources() {
 async fn a_version_is_absent_or_there() {
     let world = World::new().await;
     assert_eq!(table(&world).version().await.unwrap(), None);
+    world
+        .put_raw(&world.rules, damaged(VERSION_PK.into(), ALONE))
+        .await;
+    assert_eq!(table(&world).version().await.unwrap(), None);
     let item = VersionItem {
         pk: VERSION_PK.into(),
         sk: ALONE.into(),
@@ -198,7 +202,7 @@ async fn a_version_is_absent_or_there() {
     };
     world.put(&world.rules, item).await;
     assert_eq!(table(&world).version().await.unwrap().as_deref(), Some("1"));
-    all_reads_were_consistent(&world, &["GetItem"; 2]);
+    all_reads_were_consistent(&world, &["GetItem"; 3]);
 }
 
 #[tokio::test]
