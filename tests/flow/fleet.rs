@@ -78,9 +78,9 @@ async fn a_small_fleet_costs_what_it_was_said_to() {
         (closed.calls, closed.refused),
         (statuses - objects, statuses - objects)
     );
-    // The due date is in an index: in with a change, moved by a claim, out with its post.
+    // The due date is in an index: in with a change, out with its post.
     assert_eq!(units(Function::Rules, "change"), 2 * (changes - statuses));
-    assert_eq!(units(Function::Poster, "claim"), 3 * changes);
+    assert_eq!(units(Function::Poster, "claim"), changes);
     assert_eq!(units(Function::Poster, "record"), 2 * changes);
     assert_eq!(calls(Function::Poster, "claim").refused, 0);
     let slots = calls(Function::Poster, "slot");

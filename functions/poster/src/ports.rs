@@ -67,7 +67,8 @@ pub enum Recorded {
 
 /// The `statuses` table.
 pub trait StatusStore {
-    /// Takes a status for `lease_millis`, if something is due, whatever its date, and nobody has it.
+    /// Takes a status for `lease_millis`, if something is due, whatever its date, and nobody has it. It stays due by its
+    /// date; where it is taken already, it is due by the end of that claim.
     fn claim(
         &self,
         key: &StatusKey,
