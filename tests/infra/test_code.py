@@ -32,6 +32,17 @@ CHANGES = [
         "timeouts_fit_what_waits_for_them",
     ),
     (
+        "a sweep stays for longer than a minute",
+        "functions/sweeper/src/handler.rs", "STAY: SignedDuration = SignedDuration::from_secs(57)",
+        "STAY: SignedDuration = SignedDuration::from_secs(60)",
+        "timeouts_fit_what_waits_for_them",
+    ),
+    (
+        "a sweep sends hints until its timeout",
+        "functions/sweeper/src/handler.rs", "LONGEST_MILLIS: i64 = 65_000", "LONGEST_MILLIS: i64 = 75_000",
+        "timeouts_fit_what_waits_for_them",
+    ),
+    (
         "intake waits longer for SQS",
         "functions/intake/src/main.rs", "OPERATION_TIMEOUT: Duration = Duration::from_millis(2500)",
         "OPERATION_TIMEOUT: Duration = Duration::from_millis(9000)",
