@@ -67,8 +67,8 @@ pub enum Recorded {
 
 /// The `statuses` table.
 pub trait StatusStore {
-    /// Takes a status for `lease_millis`, if something is due, whatever its date, and nobody has it. It stays due by its
-    /// date; where it is taken already, it is due by the end of that claim.
+    /// Takes a status for `lease_millis`, if something is due, whatever its date, and nobody has it. Its due date stays as
+    /// it is.
     fn claim(
         &self,
         key: &StatusKey,

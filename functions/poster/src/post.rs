@@ -78,7 +78,7 @@ where
     /// Posts a status if something is due, and again while it changes meanwhile. The invocation ends at `deadline`.
     ///
     /// # Errors
-    /// If a table does not answer. What was claimed is due again when the lease ends.
+    /// If a table does not answer. What was claimed stays due, and can be claimed again when the lease ends.
     pub async fn work_on(&self, key: &StatusKey, deadline: Timestamp) -> Result<(), Unavailable> {
         for _ in 0..ROUNDS {
             let now = (self.clock)();

@@ -1,9 +1,10 @@
-//! Finds the rules an event may concern, and what they refer to. Cached for some seconds in the warm function.
+//! Finds the rules an event may concern, and what they refer to. What was read is believed in the warm function until something is
+//! applied, for an hour at most: docs/adr/0011-a-version-of-what-is-applied.md.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use expressions::Expression;
@@ -211,11 +212,14 @@ impl<S: RuleStore> Lookup<S> {
             version: &version,
             now,
             believed: AtomicBool::new(false),
+            read_at: AtomicI64::new(now.as_millisecond()),
         };
         let candidates = Arc::new(looking.read(object).await?);
+        let read_at = looking.read_at.into_inner();
         if !candidates.is_empty() {
             let mut kept = self.candidates.lock().await;
-            kept.put(key, Arc::clone(&candidates), &version, now);
+            let read_at = Timestamp::from_millisecond(read_at).unwrap_or(now);
+            kept.put(key, Arc::clone(&candidates), &version, read_at);
         }
         Ok(candidates)
     }
@@ -258,6 +262,8 @@ struct Looking<'a, S> {
     now: Timestamp,
     /// Whether anything was cached.
     believed: AtomicBool,
+    /// When the oldest of what the answer is made of was read; milliseconds.
+    read_at: AtomicI64,
 }
 
 impl<S: RuleStore> Looking<'_, S> {
@@ -408,9 +414,11 @@ impl<S: RuleStore> Looking<'_, S> {
         read: impl Future<Output = Result<V, Unavailable>>,
     ) -> Result<V, Unavailable> {
         if ask == Ask::Cached
-            && let Some(value) = cache.lock().await.get(&key, self.version, self.now)
+            && let Some((read_at, value)) = cache.lock().await.entry(&key, self.version, self.now)
         {
             self.believed.store(true, Ordering::Relaxed);
+            self.read_at
+                .fetch_min(read_at.as_millisecond(), Ordering::Relaxed);
             return Ok(value);
         }
         let value = read.await?;
@@ -434,8 +442,16 @@ impl<K: Hash + Eq, V: Clone> Cache<K, V> {
         }
     }
 
-    /// What was read of this version. Without one it is believed for [`CACHE_LIFETIME`].
     fn get<Q>(&self, key: &Q, version: &Version, now: Timestamp) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.entry(key, version, now).map(|(_, value)| value)
+    }
+
+    /// What was read of this version, and when. Without one it is believed for [`CACHE_LIFETIME`].
+    fn entry<Q>(&self, key: &Q, version: &Version, now: Timestamp) -> Option<(Timestamp, V)>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -446,14 +462,14 @@ impl<K: Hash + Eq, V: Clone> Cache<K, V> {
             None => CACHE_LIFETIME,
         };
         let is_valid = of_version == version && now.duration_since(*read_at).abs() < lifetime;
-        is_valid.then(|| value.clone())
+        is_valid.then(|| (*read_at, value.clone()))
     }
 
-    fn put(&mut self, key: K, value: V, version: &Version, now: Timestamp) {
+    fn put(&mut self, key: K, value: V, version: &Version, read_at: Timestamp) {
         if self.entries.len() >= self.limit {
             self.entries.clear();
         }
-        self.entries.insert(key, (now, version.clone(), value));
+        self.entries.insert(key, (read_at, version.clone(), value));
     }
 }
 
@@ -740,6 +756,18 @@ mod tests {
         let read: Vec<_> = std::mem::take(lookup.store.asked.get_mut().unwrap());
         assert!(
             read.contains(&"own rule") && read.contains(&"provider"),
+            "{read:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_as_old_as_the_oldest_it_is_made_of() {
+        let mut lookup = for_all_clusters(Some("1"));
+        asked(&mut lookup, "podinfo", 0).await;
+        asked(&mut lookup, "webapp", HOUR - 1).await;
+        let read = asked(&mut lookup, "webapp", HOUR + 1).await;
+        assert!(
+            read.contains(&"all for any") && read.contains(&"provider"),
             "{read:?}"
         );
     }

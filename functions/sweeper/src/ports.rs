@@ -51,7 +51,8 @@ pub trait DueStore {
     /// How many statuses of one shard of the index wait for a person, as far as one page of the index shows.
     fn parked(&self, shard: u8) -> impl Future<Output = Result<usize, Unavailable>> + Send;
 
-    /// Moves a due date, if it still is what the index showed and nobody is posting the status. `false` if not.
+    /// Moves a due date, if it still is what the index showed; of a status that somebody is posting to when his claim ends.
+    /// `false` if it was not moved.
     fn postpone(
         &self,
         status: &DueStatus,

@@ -189,7 +189,8 @@ async fn a_date_is_not_moved_that_is_no_longer_what_the_index_showed() {
     let cases = [
         ("moved by somebody else", due.clone(), NOW - 5, None),
         ("parked", parked_shard(&key), NOW - 1, None),
-        ("being posted", due.clone(), NOW - 1, Some(NOW + 1)),
+        ("claimed with another date", due.clone(), NOW + 9, Some(NOW + 9)),
+        ("claimed and parked", parked_shard(&key), NOW - 1, Some(NOW + 9)),
     ];
     for (name, now_due, due_at, claim_until) in cases {
         let world = World::new().await;
@@ -212,6 +213,28 @@ async fn a_date_is_not_moved_that_is_no_longer_what_the_index_showed() {
             .unwrap()
     );
     assert_eq!(world.item(&key).await, None, "what is gone does not come back");
+}
+
+#[tokio::test]
+async fn what_is_being_posted_is_due_when_the_claim_ends() {
+    let world = World::new().await;
+    let key = key("x");
+    let claim_ends = NOW + 90_000;
+    world.put(&key, &due_shard(&key), NOW - 1, Some(claim_ends)).await;
+    let before = world.item(&key).await.unwrap();
+
+    assert!(
+        world
+            .index
+            .postpone(&status(&key, NOW - 1), LATER, NOW)
+            .await
+            .unwrap()
+    );
+
+    let mut expected = before;
+    expected.insert("due_at".into(), AttributeValue::N(claim_ends.to_string()));
+    assert_eq!(world.item(&key).await.unwrap(), expected);
+    assert_eq!(world.due(claim_ends, 250).await, [status(&key, claim_ends)]);
 }
 
 #[tokio::test]

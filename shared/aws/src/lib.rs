@@ -53,7 +53,7 @@ pub enum EnvironmentError {
 /// built.
 ///
 /// Beside what Lambda sets it knows `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_<SERVICE>`, `AWS_USE_FIPS_ENDPOINT`,
-/// `AWS_USE_DUALSTACK_ENDPOINT`, and the proxy's `HTTPS_PROXY` and `NO_PROXY`, as in
+/// `AWS_USE_DUALSTACK_ENDPOINT`, and, read by the HTTP client itself, `HTTPS_PROXY` and `NO_PROXY`, as in
 /// <https://docs.aws.amazon.com/sdkref/latest/guide/settings-reference.html>. Files and other sources of credentials are not
 /// looked at.
 ///

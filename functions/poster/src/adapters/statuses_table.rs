@@ -75,25 +75,6 @@ impl StatusesTable {
         Ok(Recorded::Lost)
     }
 
-    /// Whoever has the status may have crashed: then it is due when the claim ends, not only when the sweeper, which has just
-    /// sent a hint, sends another one. A status of which an outcome was recorded has a date of its own.
-    async fn due_after_claim(&self, item: &StatusItem) -> Result<(), Unavailable> {
-        let Some(until) = item.claim_until.filter(|_| item.claims > 0) else {
-            return Ok(());
-        };
-        if item.due_at == Some(until) {
-            return Ok(());
-        }
-        let condition = "#claim_until = :until AND #claims > :zero AND begins_with(#due, :due)";
-        let builder = self
-            .update(&item.key, "SET #due_at = :until", condition)
-            .expression_attribute_values(":until", number(until))
-            .expression_attribute_values(":zero", number(0))
-            .expression_attribute_values(":due", text("due#"));
-        // Refused: it has an outcome meanwhile.
-        send(builder, "keep a claimed status due").await.map(drop)
-    }
-
     async fn posted(&self, claim: &Claim, now: i64) -> Result<Outcome, Unavailable> {
         let posted = Posted {
             state: claim.item.desired.state,
@@ -229,7 +210,7 @@ impl StatusStore for StatusesTable {
         let builder = self
             .update(
                 key,
-                // Not the date by which it is due: the index is keyed by it, and nearly every claim ends before it.
+                // Not the date: the index is keyed by it, and nearly every claim ends before it. The sweeper moves it otherwise.
                 "SET #unsure = :true, #claim_until = :until, #claims = if_not_exists(#claims, :zero) + :one",
                 "begins_with(#due, :due) AND (attribute_not_exists(#claim_until) OR #claim_until <= :now)",
             )
@@ -246,10 +227,7 @@ impl StatusStore for StatusesTable {
                 until,
             }))),
             Outcome::Refused(item) => match item.map(read).transpose()? {
-                Some(item) if item.is_due() => {
-                    self.due_after_claim(&item).await?;
-                    Ok(Claimed::Busy)
-                }
+                Some(item) if item.is_due() => Ok(Claimed::Busy),
                 Some(_) | None => Ok(Claimed::NothingDue),
             },
         }

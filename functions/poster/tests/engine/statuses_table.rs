@@ -126,15 +126,7 @@ async fn a_claim_does_not_ask_for_the_date() {
 async fn a_claim_keeps_others_away_until_its_lease_ends() {
     let (world, key) = world_with(|_| {}).await;
     ours(&world, &key, NOW).await;
-    for _ in 0..2 {
-        // As the sweeper has it once it has sent a hint.
-        assert_eq!(try_claim(&world, &key, UNTIL - 1).await, Claimed::Busy);
-        assert_eq!(
-            world.indexed(&due_shard(&key)).await,
-            [(key.clone(), UNTIL)],
-            "who has it may have crashed"
-        );
-    }
+    assert_eq!(try_claim(&world, &key, UNTIL - 1).await, Claimed::Busy);
 
     let second = ours(&world, &key, UNTIL).await;
 
@@ -404,9 +396,7 @@ async fn an_open_answer_keeps_everybody_away_for_a_minute() {
     );
 
     world.changing(&key, Success)();
-    let date = world.item(&key).await.due_at;
     assert_eq!(try_claim(&world, &key, NOW + 59_999).await, Claimed::Busy);
-    assert_eq!(world.item(&key).await.due_at, date, "it has a date of its own");
     ours(&world, &key, NOW + 60_000).await;
 }
 

@@ -93,9 +93,36 @@ impl DueStore for DueIndex {
     }
 
     async fn postpone(&self, status: &DueStatus, due_at: i64, now: i64) -> Result<bool, Unavailable> {
-        let update = "SET #due_at = :due_at";
-        let condition = "#due = :due AND #due_at = :seen \
-                         AND (attribute_not_exists(#claim_until) OR #claim_until <= :now)";
+        let postponed = self
+            .move_date(
+                status,
+                "SET #due_at = :due_at",
+                "#due = :due AND #due_at = :seen AND (attribute_not_exists(#claim_until) OR #claim_until <= :now)",
+                &[(":due_at", due_at), (":now", now)],
+            )
+            .await?;
+        if postponed {
+            return Ok(true);
+        }
+        // Who has it may have crashed, and a claim leaves the date alone. It is not known which of the conditions did not hold.
+        self.move_date(
+            status,
+            "SET #due_at = #claim_until",
+            "#due = :due AND #due_at = :seen AND #claim_until > :now",
+            &[(":now", now)],
+        )
+        .await
+    }
+}
+
+impl DueIndex {
+    async fn move_date(
+        &self,
+        status: &DueStatus,
+        update: &str,
+        condition: &str,
+        millis: &[(&str, i64)],
+    ) -> Result<bool, Unavailable> {
         let mut builder = self
             .client
             .update_item()
@@ -104,10 +131,11 @@ impl DueStore for DueIndex {
             .key(SK, AttributeValue::S(status.key.sk.clone()))
             .update_expression(update)
             .condition_expression(condition)
-            .expression_attribute_values(":due_at", AttributeValue::N(due_at.to_string()))
             .expression_attribute_values(":due", AttributeValue::S(due_shard(&status.key)))
-            .expression_attribute_values(":seen", AttributeValue::N(status.due_at.to_string()))
-            .expression_attribute_values(":now", AttributeValue::N(now.to_string()));
+            .expression_attribute_values(":seen", AttributeValue::N(status.due_at.to_string()));
+        for (name, value) in millis {
+            builder = builder.expression_attribute_values(*name, AttributeValue::N(value.to_string()));
+        }
         for name in names_in(&[update, condition]) {
             builder = builder.expression_attribute_names(format!("#{name}"), name);
         }

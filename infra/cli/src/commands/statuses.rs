@@ -351,9 +351,17 @@ impl Stand {
     }
 }
 
+/// When a due status is tried next, or since when one is parked: a claim that goes on keeps everybody away, and leaves the due
+/// date as it is.
+pub(super) fn next_attempt(status: &StatusItem) -> Option<i64> {
+    status
+        .due_at
+        .map(|due_at| due_at.max(status.claim_until.unwrap_or(due_at)))
+}
+
 pub(super) fn stands(status: &StatusItem) -> String {
     let collision = if status.rival.is_some() { ", collision" } else { "" };
-    let at = status.due_at.map(instant).unwrap_or_default();
+    let at = next_attempt(status).map(instant).unwrap_or_default();
     let reason = |reason: &Option<String>| reason.clone().unwrap_or_else(|| "no reason".into());
     let unsure = if status.unsure {
         ", unsure what the host shows"

@@ -6,7 +6,7 @@ use shared::item::{CredentialItem, StatusItem};
 use super::block::Block;
 use super::provider::held;
 use crate::commands::print::{moment, state_style};
-use crate::commands::statuses::{Stand, event_time};
+use crate::commands::statuses::{Stand, event_time, next_attempt};
 use crate::commands::style;
 use crate::object::describe_scope;
 
@@ -195,10 +195,9 @@ fn posted(block: &mut Block, status: &StatusItem, now: Timestamp) {
 /// Where it stands, and what comes next.
 fn stands(block: &mut Block, status: &StatusItem, now: Timestamp) {
     let stand = Stand::of(status);
-    let at = status
-        .due_at
-        .map_or_else(|| "an unknown time".to_owned(), |at| moment(at, now));
-    let is_late = status.due_at.is_some_and(|at| at < now.as_millisecond());
+    let due_at = next_attempt(status);
+    let at = due_at.map_or_else(|| "an unknown time".to_owned(), |at| moment(at, now));
+    let is_late = due_at.is_some_and(|at| at < now.as_millisecond());
     match stand {
         Stand::Due => {
             block.painted("Stands", "due", stand.style());
@@ -285,6 +284,25 @@ mod tests {
         let text = rest.split("\n#").next().unwrap();
         let words = text.lines().filter_map(|line| line.strip_prefix("| `"));
         words.map(|line| line.split('`').next().unwrap()).collect()
+    }
+
+    #[test]
+    fn what_is_claimed_is_tried_when_the_claim_ends() {
+        let status = |claim_until: Option<i64>| {
+            let mut item = serde_json::json!({
+                "pk": "github.com/a/b@0", "sk": "dev/x", "commit7": "0", "context": "dev/x",
+                "desired": {"state": "success", "reason": "x", "description": "x"},
+                "order_key": "2", "event_id": "0", "rev": 1, "rule": "dev/apps/x", "due": "due#0", "due_at": 60_000,
+                "provider": {"namespace": "apps", "name": "x"}, "credential": "x", "cluster": "dev", "object": "x",
+            });
+            if let Some(until) = claim_until {
+                item["claim_until"] = until.into();
+            }
+            serde_json::from_value::<StatusItem>(item).unwrap()
+        };
+        for (claim_until, next) in [(None, 60_000), (Some(150_000), 150_000), (Some(1), 60_000)] {
+            assert_eq!(next_attempt(&status(claim_until)), Some(next));
+        }
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! Two operators at once: what was read is written over only while it is still so.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
+use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
+
+const TRANSACT: &str = "TransactWriteItems";
 
 async fn prepare(store: &Store, text: &str) -> Prepared {
     store.prepare(&dev(), &objects(text), NOW).await.unwrap()
@@ -229,16 +231,20 @@ fn of_many_conflicts_some_are_named() {
     );
 }
 
-/// A DynamoDB that cancels the first transactions for these reasons, and how often it was asked.
-async fn canceling(answers: Vec<[&'static str; 2]>) -> (Store, Arc<AtomicUsize>) {
-    let asked = Arc::new(AtomicUsize::new(0));
-    let counter = Arc::clone(&asked);
-    let answer = move |headers: HeaderMap| {
-        let operation = headers["x-amz-target"].to_str().unwrap().to_owned();
-        let reasons = operation
-            .ends_with("TransactWriteItems")
-            .then(|| answers.get(counter.fetch_add(1, Ordering::Relaxed)))
-            .flatten();
+/// What was asked: operations and their bodies.
+type Asked = Arc<Mutex<Vec<(String, Value)>>>;
+
+/// A DynamoDB that cancels the first transactions for these reasons.
+async fn canceling(answers: Vec<[&'static str; 2]>) -> (Store, Asked) {
+    let asked = Asked::default();
+    let log = Arc::clone(&asked);
+    let answer = move |headers: HeaderMap, body: Bytes| {
+        let target = headers["x-amz-target"].to_str().unwrap();
+        let operation = target.rsplit_once('.').unwrap().1.to_owned();
+        let mut log = log.lock().unwrap();
+        let before = log.iter().filter(|(asked, _)| *asked == operation).count();
+        let reasons = answers.get(before).filter(|_| operation == TRANSACT);
+        log.push((operation, serde_json::from_slice(&body).unwrap()));
         std::future::ready(match reasons {
             Some(codes) => {
                 let reasons = codes.map(|code| json!({"Code": code}));
@@ -266,12 +272,46 @@ async fn who_applies_something_else_in_the_same_instant_is_nobodys_conflict() {
         apply(&store, &provider("github", false)).await.0,
         ["Provider flux-system/github created"]
     );
-    assert_eq!(asked.load(Ordering::Relaxed), 3);
+    assert_eq!(
+        operations(&asked),
+        ["GetItem", TRANSACT, TRANSACT, TRANSACT, "PutItem"]
+    );
 
     for of_object in ["TransactionConflict", "ConditionalCheckFailed"] {
         let (store, asked) = canceling(vec![[of_object, "TransactionConflict"]]).await;
         let mine = prepare(&store, &provider("github", false)).await;
         assert_eq!(conflict(&store, mine).await, ["Provider flux-system/github"]);
-        assert_eq!(asked.load(Ordering::Relaxed), 1);
+        assert_eq!(operations(&asked), ["GetItem", TRANSACT]);
     }
+
+    let (store, asked) = canceling(vec![AT_THE_VERSION; 8]).await;
+    let mine = prepare(&store, &provider("github", false)).await;
+    let error = store.commit(mine, &mut || ()).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
+    assert_eq!(operations(&asked).len(), 1 + 8);
+}
+
+#[tokio::test]
+async fn the_version_changes_with_a_transaction_and_once_more_after_it() {
+    let (store, asked) = canceling(vec![]).await;
+    apply(&store, &provider("github", false)).await;
+    let asked = asked.lock().unwrap();
+    let (_, transaction) = &asked[1];
+    let items = transaction["TransactItems"].as_array().unwrap();
+    let within = &items.last().unwrap()["Put"]["Item"];
+    let (operation, put) = &asked[2];
+    let after = &put["Item"];
+    assert_eq!((operation.as_str(), asked.len()), ("PutItem", 3));
+    for item in [within, after] {
+        assert_eq!(
+            (&item["pk"]["S"], &item["sk"]["S"]),
+            (&json!(VERSION_PK), &json!(ALONE))
+        );
+    }
+    assert_ne!(within["version"], after["version"]);
+}
+
+fn operations(asked: &Asked) -> Vec<String> {
+    let asked = asked.lock().unwrap();
+    asked.iter().map(|(operation, _)| operation.clone()).collect()
 }
