@@ -229,6 +229,18 @@ variable "log_retention_days" {
   }
 }
 
+variable "tracing" {
+  description = "`Active`: X-Ray records an invocation of each function in each second, and 5 % of what is more. For few events that costs more than all the rest; see docs/deploy.md. `PassThrough`: only what a caller has decided to trace."
+  type        = string
+  default     = "PassThrough"
+  nullable    = false
+
+  validation {
+    condition     = contains(["Active", "PassThrough"], var.tracing)
+    error_message = "Active or PassThrough."
+  }
+}
+
 variable "alarm_email" {
   description = "Who is told of alarms. Empty: nobody, until something is subscribed to the topic of the outputs."
   type        = string

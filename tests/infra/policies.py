@@ -99,7 +99,7 @@ def parameters_are_described_and_constrained(template: Template) -> None:
     expected = {
         "Stage", "Architecture", "LogLevel", "LogRetentionDays", "AlarmEmail", "IntakeReservedConcurrency",
         "RulesMaximumConcurrency", "PosterMaximumConcurrency", "AllowedPrivateRanges", "PosterSubnetIds",
-        "PosterSecurityGroupIds", "MaxEventAgeHours", "EnforceTls",
+        "PosterSecurityGroupIds", "MaxEventAgeHours", "EnforceTls", "Tracing",
     }  # fmt: skip
     assert set(template.source["Parameters"]) == expected
     grouped: list[str] = []
@@ -122,6 +122,8 @@ def parameters_are_described_and_constrained(template: Template) -> None:
     # Metrics travel as log lines of level INFO: with WARN Lambda drops them.
     # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html
     assert template.source["Parameters"]["LogLevel"]["AllowedValues"] == ["DEBUG", "INFO"]
+    # Traces cost more than all the rest, where every invocation is one.
+    assert template.source["Parameters"]["Tracing"]["Default"] == "PassThrough"
     # What a function would refuse at its start is refused before.
     hours = template.source["Parameters"]["MaxEventAgeHours"]
     lifetime = source.number("shared/src/item.rs", "STATUS_LIFETIME_SECONDS")
@@ -309,7 +311,7 @@ def subnets_and_security_groups_come_together(template: Template) -> None:
 
 
 @policy
-def functions_log_json_to_a_group_of_their_own_and_trace(template: Template) -> None:
+def functions_log_json_to_a_group_of_their_own_and_trace_if_asked_to(template: Template) -> None:
     for name, function in functions(template).items():
         group = f"/aws/lambda/{STACK}-{name}"
         assert function["LoggingConfig"] == {
@@ -318,7 +320,7 @@ def functions_log_json_to_a_group_of_their_own_and_trace(template: Template) -> 
             "SystemLogLevel": "WARN",
             "LogGroup": group,
         }, name
-        assert function["TracingConfig"] == {"Mode": "Active"}, name
+        assert function["TracingConfig"] == {"Mode": template.parameters["Tracing"]}, name
         logs = template.resources[f"{FUNCTIONS[name]}Logs"]
         assert logs["Properties"]["LogGroupName"] == group
         assert str(logs["Properties"]["RetentionInDays"]) == template.parameters["LogRetentionDays"], name

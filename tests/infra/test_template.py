@@ -18,7 +18,7 @@ VARIANTS = {
         "PosterSecurityGroupIds": policies.GROUP,
         "AllowedPrivateRanges": "10.20.0.0/16",
     },
-    "mail": {"AlarmEmail": "ops@example.com", "Stage": "dev", "LogLevel": "DEBUG", "LogRetentionDays": "365"},
+    "mail": {"AlarmEmail": "ops@example.com", "Stage": "dev", "LogLevel": "DEBUG", "LogRetentionDays": "365", "Tracing": "Active"},
 }
 
 

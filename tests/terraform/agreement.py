@@ -15,6 +15,7 @@ INPUTS = {
     "Architecture": "architecture",
     "LogLevel": "log_level",
     "LogRetentionDays": "log_retention_days",
+    "Tracing": "tracing",
     "AlarmEmail": "alarm_email",
     "IntakeReservedConcurrency": "intake_reserved_concurrency",
     "RulesMaximumConcurrency": "rules_maximum_concurrency",

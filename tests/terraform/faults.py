@@ -10,7 +10,7 @@ FAULTS = [
     ("a function gets the dead queue", "functions.tf", 'POSTS_QUEUE_URL = aws_sqs_queue.this["posts"].url\n      }\n    }\n    poster', 'POSTS_QUEUE_URL = aws_sqs_queue.dead["posts"].url\n      }\n    }\n    poster'),
     ("the architecture is fixed", "functions.tf", "[var.architecture]", '["arm64"]'),
     ("all functions have reserved concurrency", "functions.tf", 'each.key == "intake" && var.intake', "var.intake"),
-    ("no traces", "functions.tf", 'mode = "Active"', 'mode = "PassThrough"'),
+    ("traces nobody asked for", "functions.tf", "mode = var.tracing", 'mode = "Active"'),
     ("logs are text", "functions.tf", '"JSON"', '"Text"'),
     ("logs are kept for ever", "functions.tf", "  retention_in_days = var.log_retention_days\n", ""),
     ("the URL wants a signature of IAM", "functions.tf", 'authorization_type = "NONE"', 'authorization_type = "AWS_IAM"'),

@@ -19,6 +19,7 @@ VARIANTS = {
         "Architecture": "x86_64",
         "LogLevel": "DEBUG",
         "LogRetentionDays": 7,
+        "Tracing": "Active",
         "AlarmEmail": "oncall@example.com",
         "IntakeReservedConcurrency": 20,
         "RulesMaximumConcurrency": 2,

@@ -248,8 +248,8 @@ FAULTS = [
     ),
     (
         "functions.tf",
-        'tracing_config {\n    mode = "Active"\n  }',
-        'tracing_config = { mode = "Active" }',
+        "tracing_config {\n    mode = var.tracing\n  }",
+        "tracing_config = { mode = var.tracing }",
         'An argument named "tracing_config" is not expected here',
     ),
     (

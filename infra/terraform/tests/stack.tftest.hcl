@@ -317,6 +317,7 @@ run "values_that_cannot_be" {
     log_level                   = "WARN"
     log_retention_days          = 31
     alarm_email                 = "nobody"
+    tracing                     = "Disabled"
   }
 
   expect_failures = [
@@ -331,5 +332,6 @@ run "values_that_cannot_be" {
     var.log_level,
     var.log_retention_days,
     var.alarm_email,
+    var.tracing,
   ]
 }
