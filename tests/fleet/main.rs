@@ -21,8 +21,8 @@ use clap::{Parser, ValueEnum};
 use hosts::HostKind;
 use indicatif::{ProgressBar, ProgressStyle};
 use model::day::Fleet;
+use model::logs;
 use model::run::{Assumptions, Outcome, Plan, Shape, run};
-use model::usage::count_log_lines;
 use summary::Summary;
 
 /// Contexts or commits of a burst.
@@ -104,7 +104,7 @@ fn host(name: &str) -> Result<HostKind, String> {
 
 fn main() {
     let mut args = Args::parse();
-    count_log_lines();
+    logs::listen();
     if args.scenario != Scenario::Day {
         let (plan, outcome) = live(&args, (BURST / BURST_KUSTOMIZATIONS, BURST_KUSTOMIZATIONS));
         report::drain(&plan, &outcome);

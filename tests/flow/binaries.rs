@@ -238,12 +238,16 @@ fn as_of_now(event: &super::events::WireEvent, seconds_ago: i64) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn p12_an_event_passes_through_the_four_binaries_and_no_secret_with_it() {
-    // Every outcome has its line, and there is no other: the functions of no stack write no metrics.
-    let outcomes: Vec<Value> = lines_of_two_events(None)
-        .await
-        .iter_mut()
-        .map(|line| line["fields"]["outcome"].take())
-        .collect();
+    // Every outcome has its line, and there is no other: the functions of no stack write no metrics, and at DEBUG the SDK
+    // says no more than at INFO.
+    let lines = lines_of_two_events(&[("AWS_LAMBDA_LOG_LEVEL", "DEBUG")]).await;
+    for line in &lines {
+        let is_refused = line["outcome"] == "unauthorized";
+        assert_eq!(line["level"], if is_refused { "WARN" } else { "INFO" }, "{line}");
+        assert!(line["timestamp"].is_string(), "{line}");
+        assert!(line["span"]["requestId"].is_string(), "{line}");
+    }
+    let outcomes: Vec<&Value> = lines.iter().map(|line| &line["outcome"]).collect();
     let expected = [
         "unauthorized",
         "unauthorized",
@@ -259,6 +263,12 @@ async fn p12_an_event_passes_through_the_four_binaries_and_no_secret_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_secret_is_logged_whatever_is_logged() {
+    let lines = lines_of_two_events(&[("AWS_LAMBDA_LOG_LEVEL", "TRACE"), ("RUST_LOG", "trace")]).await;
+    assert!(lines.len() > 1_000, "others say nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_functions_of_a_stack_write_what_they_count_for_cloudwatch() {
     let units: HashMap<&str, &str> = shared::metrics::ALL
         .map(|(name, unit)| match unit {
@@ -268,7 +278,7 @@ async fn the_functions_of_a_stack_write_what_they_count_for_cloudwatch() {
         .into();
     let mut counted: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     let mut log_lines = 0;
-    for document in lines_of_two_events(Some(STACK)).await {
+    for document in lines_of_two_events(&[("STACK_NAME", STACK)]).await {
         let Some(directives) = document["_aws"]["CloudWatchMetrics"].as_array() else {
             log_lines += 1;
             continue;
@@ -333,8 +343,8 @@ async fn the_functions_of_a_stack_write_what_they_count_for_cloudwatch() {
     assert_eq!(others, expected);
 }
 
-/// What the four functions write while two events pass through them, of a stack or of none.
-async fn lines_of_two_events(stack: Option<&str>) -> Vec<Value> {
+/// What the four functions write while two events pass through them, with these variables besides.
+async fn lines_of_two_events(variables: &[(&'static str, &str)]) -> Vec<Value> {
     let binaries = tokio::task::spawn_blocking(build).await.unwrap();
     let world = World::empty().await;
     world.store.add_cluster("dev").await.unwrap();
@@ -369,7 +379,7 @@ async fn lines_of_two_events(stack: Option<&str>) -> Vec<Value> {
         ("STATUSES_TABLE", format!("{STACK}-statuses")),
     ]
     .into();
-    environment.extend(stack.map(|stack| ("STACK_NAME", stack.to_owned())));
+    environment.extend(variables.iter().map(|(name, value)| (*name, (*value).to_owned())));
     let log = tempfile::NamedTempFile::new().unwrap();
     let mut intake = Runtime::start(&binaries.join("intake"), &environment, log.as_file()).await;
     let mut rules = Runtime::start(&binaries.join("rules"), &environment, log.as_file()).await;
@@ -427,7 +437,8 @@ async fn lines_of_two_events(stack: Option<&str>) -> Vec<Value> {
     drop((intake, rules, poster, sweeper));
     let lines = std::fs::read_to_string(log.path()).unwrap();
     for secret in [TOKEN, ROOT_KEY, &world.signature("dev", &body)] {
-        assert!(!lines.contains(secret), "{lines}");
+        let told: Vec<&str> = lines.lines().filter(|line| line.contains(secret)).collect();
+        assert!(told.is_empty(), "{told:#?}");
     }
     lines
         .lines()

@@ -119,6 +119,7 @@ async fn the_same_seed_is_the_same_day() {
     let (one, other) = (live(plan).await, live(plan).await);
     let without_logs = |outcome: &Outcome| model::usage::Usage {
         log_lines: 0,
+        log_bytes: 0,
         ..outcome.usage.clone()
     };
     assert_eq!(without_logs(&one), without_logs(&other));

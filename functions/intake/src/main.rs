@@ -13,9 +13,11 @@ use intake::function_url::presentable;
 use intake::handler::{Deps, handle};
 use intake::root_key_cache::RootKeyCache;
 use jiff::Timestamp;
+use lambda_http::lambda_runtime::Runtime;
 use lambda_http::request::LambdaRequest;
 use lambda_http::tower::ServiceExt as _;
-use lambda_http::{Adapter, Error, LambdaEvent, Request, lambda_runtime, service_fn};
+use lambda_http::{Adapter, Error, LambdaEvent, Request, service_fn};
+use logs::Invocations;
 use shared::ErrorChain;
 
 /// A connection within a region takes some milliseconds; one that takes longer is better tried anew.
@@ -34,7 +36,7 @@ const MAX_ATTEMPTS: u32 = 2;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    lambda_http::tracing::init_default_subscriber();
+    logs::listen(variable);
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -78,7 +80,7 @@ async fn run() -> Result<(), Error> {
     let service = Adapter::from(service).map_request(|event: LambdaEvent<LambdaRequest>| {
         LambdaEvent::new(presentable(event.payload), event.context)
     });
-    lambda_runtime::run(service).await
+    Runtime::new(service).layer(Invocations).run().await
 }
 
 #[expect(clippy::disallowed_methods, reason = "main hands the time to everything else")]

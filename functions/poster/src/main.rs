@@ -6,7 +6,8 @@ use std::time::Duration;
 use emf::{Metrics, STACK_NAME};
 use futures_util::future::try_join_all;
 use jiff::Timestamp;
-use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use lambda_runtime::{Error, LambdaEvent, Runtime, service_fn};
+use logs::Invocations;
 use poster::adapters::{CredentialsTable, ProviderSecrets, RulesTable, StatusesTable, Timer};
 use poster::app_tokens::AppTokens;
 use poster::config::Config;
@@ -26,7 +27,7 @@ const CONNECTIONS: usize = 2;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    lambda_runtime::tracing::init_default_subscriber();
+    logs::listen(variable);
     match start().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -37,11 +38,6 @@ async fn main() -> ExitCode {
 }
 
 async fn start() -> Result<(), Error> {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the environment is read here and nowhere else"
-    )]
-    let variable = |name: &str| std::env::var(name).ok();
     let config = Config::read(variable)?;
     let metrics = &Metrics::listen(variable(STACK_NAME));
     let aws = aws::environment(variable)?.build();
@@ -67,15 +63,23 @@ async fn start() -> Result<(), Error> {
         app_tokens: AppTokens::default(),
         clock,
     };
-    run(service_fn(move |event: LambdaEvent<_>| async move {
+    let service = service_fn(move |event: LambdaEvent<_>| async move {
         // Lambda's deadline is in milliseconds; one beyond what a timestamp can say is none.
         let deadline = i64::try_from(event.context.deadline).unwrap_or(i64::MAX);
         let deadline = Timestamp::from_millisecond(deadline).unwrap_or(Timestamp::MAX);
         let response = handle(deps, event.payload, deadline).await;
         metrics.flush();
         Ok::<_, Error>(response)
-    }))
-    .await
+    });
+    Runtime::new(service).layer(Invocations).run().await
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the environment is read here and nowhere else"
+)]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 /// Opens connections to DynamoDB while the function starts. On AWS a start has a whole CPU, and an event only what the

@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use emf::{Metrics, STACK_NAME};
 use jiff::Timestamp;
-use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use lambda_runtime::{Error, LambdaEvent, Runtime, service_fn};
+use logs::Invocations;
 use shared::ErrorChain;
 use sweeper::adapters::{DueIndex, SqsHints, Timer};
 use sweeper::config::Config;
@@ -12,7 +13,7 @@ use sweeper::handler::{Deps, STAY, count_parked, handle};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    lambda_runtime::tracing::init_default_subscriber();
+    logs::listen(variable);
     match start().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -23,11 +24,6 @@ async fn main() -> ExitCode {
 }
 
 async fn start() -> Result<(), Error> {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the environment is read here and nowhere else"
-    )]
-    let variable = |name: &str| std::env::var(name).ok();
     let config = Config::read(variable)?;
     let metrics = &Metrics::listen(variable(STACK_NAME));
     let aws = aws::environment(variable)?.build();
@@ -44,7 +40,7 @@ async fn start() -> Result<(), Error> {
         stay: STAY,
         jitter: |below| fastrand::i64(0..below),
     };
-    run(service_fn(move |_: LambdaEvent<serde_json::Value>| async move {
+    let service = service_fn(move |_: LambdaEvent<serde_json::Value>| async move {
         let swept = handle(deps).await;
         if metrics.are_on() {
             count_parked(deps).await;
@@ -52,6 +48,14 @@ async fn start() -> Result<(), Error> {
         metrics.flush();
         swept?;
         Ok::<_, Error>(())
-    }))
-    .await
+    });
+    Runtime::new(service).layer(Invocations).run().await
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the environment is read here and nowhere else"
+)]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }

@@ -67,7 +67,8 @@ impl Metrics {
         self.flush_to(io::stdout());
     }
 
-    fn flush_to(&self, mut writer: impl Write) {
+    /// [`Metrics::flush`], to another place.
+    pub fn flush_to(&self, mut writer: impl Write) {
         let Some(collector) = self.collector else { return };
         let mut lines = Vec::new();
         // All at once, so that no line of the log gets in between.

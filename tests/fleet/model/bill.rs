@@ -57,8 +57,7 @@ pub(crate) fn bill(usage: &Usage, hours: f64, assumptions: &Assumptions) -> Vec<
         .sum();
     let sqs = (usage.events.all() + usage.posts.all()) as f64;
     let polls = assumptions.empty_polls(hours);
-    // Each invocation writes its metrics as one line.
-    let bytes = (usage.log_lines + requests) as f64 * assumptions.log_line_bytes;
+    let bytes = usage.log_bytes as f64;
     let line = |what, amount, dollars| Line {
         what,
         amount,

@@ -8,6 +8,7 @@ pub(crate) mod day;
 pub(crate) mod flux;
 mod host;
 pub(crate) mod ledger;
+pub(crate) mod logs;
 mod queue;
 mod rules_table;
 pub(crate) mod run;

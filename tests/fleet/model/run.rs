@@ -16,10 +16,11 @@ use super::day::{Day, Fleet};
 use super::flux::{Names, Signer, Told, cluster_name};
 use super::host::Host;
 use super::ledger::Ledger;
+use super::logs;
 use super::queue::Queue;
 use super::service::{Intake, Poster, Rules, Sandboxes, Service, Sweeper, root_key};
 use super::tasks::Tasks;
-use super::usage::{Function, Meter, Usage, log_lines};
+use super::usage::{Function, Meter, Usage};
 
 const MINUTE_MILLIS: i64 = 60_000;
 /// Turns of the runtime in which nothing comes of it after which a request on loopback is taken to have got where it goes.
@@ -48,8 +49,6 @@ pub(crate) struct Assumptions {
     pub(crate) posters_at_once: usize,
     /// Long polls that Lambda keeps open for each queue.
     pub(crate) pollers: u32,
-    /// A log line.
-    pub(crate) log_line_bytes: f64,
 }
 
 impl Default for Assumptions {
@@ -66,7 +65,6 @@ impl Default for Assumptions {
             rules_at_once: 3,
             posters_at_once: 3,
             pollers: 5,
-            log_line_bytes: 500.0,
         }
     }
 }
@@ -208,10 +206,10 @@ pub(crate) async fn run(plan: Plan, progress: &dyn Fn(i64, u64)) -> Outcome {
 
 impl Run<'_> {
     async fn live(mut self) -> Outcome {
-        let lines = log_lines();
+        let written = logs::written();
         let midnight = START + self.plan.fleet.millis();
         self.live_until(midnight, false).await;
-        let usage = self.usage(lines);
+        let usage = self.usage(written);
         let (posts_by_midnight, untold_at_midnight) = {
             let ledger = self.ledger.lock().unwrap();
             (ledger.posts, ledger.untold())
@@ -219,7 +217,7 @@ impl Run<'_> {
         let last = midnight + i64::from(self.plan.drain_hours) * 3_600_000;
         self.live_until(last, true).await;
         self.surprises.extend(self.service.table.surprises());
-        let usage_in_all = self.usage(lines);
+        let usage_in_all = self.usage(written);
         // The host goes before the ledger is taken.
         drop(self.tasks);
         let ledger = std::mem::replace(&mut *self.ledger.lock().unwrap(), Ledger::new());
@@ -237,9 +235,11 @@ impl Run<'_> {
         }
     }
 
-    fn usage(&self, lines_before: u64) -> Usage {
+    fn usage(&self, (lines_before, bytes_before): (u64, u64)) -> Usage {
+        let (lines, bytes) = logs::written();
         Usage {
-            log_lines: log_lines() - lines_before,
+            log_lines: lines - lines_before,
+            log_bytes: bytes - bytes_before,
             ..self.meter.read()
         }
     }
@@ -364,11 +364,11 @@ impl Run<'_> {
             usage.invocations.entry(Function::Intake).or_default().cold += u64::from(is_cold);
         });
         let (clock, own) = (self.clock.clone(), assumptions.own_millis);
-        self.tasks.start(async move {
+        self.tasks.start(logs::invocation(async move {
             clock.sleep(own).await;
             let response = intake::handler::handle(&deps, request, clock.now()).await;
             Done::Answered(response, millis, deps)
-        });
+        }));
     }
 
     fn begin_rules(&mut self, messages: Vec<Received>) {
@@ -379,13 +379,13 @@ impl Run<'_> {
         let batch = self.batch(Function::Rules, &messages, is_cold);
         self.rules_busy += 1;
         let (clock, own) = (self.clock.clone(), assumptions.own_millis);
-        self.tasks.start(async move {
+        self.tasks.start(logs::invocation(async move {
             clock.sleep(own).await;
             // As the template has it.
             let deadline = clock.now() + SignedDuration::from_secs(30);
             let response = rules::handler::handle(&deps, sqs_event(messages), deadline).await;
             Done::Rules(batch, response, deps)
-        });
+        }));
     }
 
     fn begin_poster(&mut self, messages: Vec<Received>) {
@@ -396,13 +396,13 @@ impl Run<'_> {
         let batch = self.batch(Function::Poster, &messages, is_cold);
         self.posters_busy += 1;
         let (clock, own) = (self.clock.clone(), assumptions.own_millis);
-        self.tasks.start(async move {
+        self.tasks.start(logs::invocation(async move {
             clock.sleep(own).await;
             // As the template has it.
             let deadline = clock.now() + SignedDuration::from_secs(60);
             let response = poster::handler::handle(&deps, sqs_event(messages), deadline).await;
             Done::Poster(batch, response, deps)
-        });
+        }));
     }
 
     fn batch(&self, function: Function, messages: &[Received], is_cold: bool) -> Batch {
@@ -429,13 +429,13 @@ impl Run<'_> {
             usage.invocations.entry(Function::Sweeper).or_default().cold += u64::from(is_cold);
         });
         let (clock, own) = (self.clock.clone(), assumptions.own_millis);
-        self.tasks.start(async move {
+        self.tasks.start(logs::invocation(async move {
             clock.sleep(own).await;
             let error = sweeper::handler::handle(&deps).await.err();
             // As its `main` does in a stack.
             sweeper::handler::count_parked(&deps).await;
             Done::Swept(now, deps, error.map(|error| error.to_string()))
-        });
+        }));
     }
 
     fn end(&mut self, done: Done) {

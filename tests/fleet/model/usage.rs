@@ -1,11 +1,7 @@
 //! What is counted of what AWS puts on the bill.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Level, Metadata, Subscriber};
 
 /// One of the four.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,7 +72,9 @@ pub(crate) struct Usage {
     pub(crate) events: Requests,
     pub(crate) posts: Requests,
     pub(crate) secrets: u64,
+    /// Lines for CloudWatch, metrics among them.
     pub(crate) log_lines: u64,
+    pub(crate) log_bytes: u64,
 }
 
 impl Usage {
@@ -109,42 +107,4 @@ impl Meter {
     pub(crate) fn read(&self) -> Usage {
         self.0.lock().unwrap().clone()
     }
-}
-
-static LOG_LINES: AtomicU64 = AtomicU64::new(0);
-
-/// Lines logged in this process since [`count_log_lines`]; a process makes one run at a time, or does not ask.
-pub(crate) fn log_lines() -> u64 {
-    LOG_LINES.load(Ordering::Relaxed)
-}
-
-/// Counts log lines from now on, without writing any.
-pub(crate) fn count_log_lines() {
-    // Another one is there already in a process that runs more than one.
-    let _ = tracing::subscriber::set_global_default(Lines);
-}
-
-struct Lines;
-
-impl Subscriber for Lines {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        // As the functions are deployed.
-        *metadata.level() <= Level::INFO
-    }
-
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-
-    fn event(&self, _: &Event<'_>) {
-        LOG_LINES.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn enter(&self, _: &Id) {}
-
-    fn exit(&self, _: &Id) {}
 }
