@@ -3,15 +3,20 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail wherever it likes")]
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use cli::local_instance::dynamodb_client;
 use cli::store::{create_tables, rules_table, statuses_table};
+use jiff::Timestamp;
 use shared::item::{DUE_SHARDS, due_shard, parked_shard};
-use shared::message::StatusKey;
+use shared::message::{QueueMessage, StatusKey};
 use sweeper::adapters::DueIndex;
-use sweeper::ports::{DueStatus, DueStore};
+use sweeper::handler::{Deps, STAY, Swept, handle};
+use sweeper::ports::{DueStatus, DueStore, HintQueue, Sleep, Unavailable};
 
 const STACK: &str = "commitstatus";
 /// Milliseconds.
@@ -235,6 +240,72 @@ async fn what_is_being_posted_is_due_when_the_claim_ends() {
     expected.insert("due_at".into(), AttributeValue::N(claim_ends.to_string()));
     assert_eq!(world.item(&key).await.unwrap(), expected);
     assert_eq!(world.due(claim_ends, 250).await, [status(&key, claim_ends)]);
+}
+
+/// A clock that only goes on while somebody waits.
+#[derive(Clone)]
+struct Clock(Arc<AtomicI64>);
+
+impl Sleep for Clock {
+    async fn sleep(&self, duration: Duration) {
+        let millis = duration.as_millis().try_into().unwrap();
+        self.0.fetch_add(millis, Ordering::Relaxed);
+    }
+}
+
+/// When hints were sent, in milliseconds after the sweep began, and what tells them apart.
+#[derive(Clone)]
+struct Hints(Clock, Arc<Mutex<Vec<(i64, String)>>>);
+
+impl HintQueue for Hints {
+    async fn send(&self, message: QueueMessage) -> Result<(), Unavailable> {
+        let after = self.0.0.load(Ordering::Relaxed) - NOW;
+        self.1.lock().unwrap().push((after, message.dedupe_id));
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_sweep_that_stays_hints_a_claimed_status_again_when_its_claim_ends() {
+    for (claim_ends, hinted_at, due_at) in [
+        // While it stays: and what it hints then is nobody's any more.
+        (NOW + 22_000, &[0, 22_000][..], NOW + 22_000 + 15 * 60_000),
+        // Afterwards: for the next one.
+        (NOW + 90_000, &[0][..], NOW + 90_000),
+    ] {
+        let world = World::new().await;
+        let key = key("x");
+        world.put(&key, &due_shard(&key), NOW - 1, Some(claim_ends)).await;
+        let clock = Clock(Arc::new(AtomicI64::new(NOW)));
+        let hints = Hints(clock.clone(), Arc::default());
+        let millis = Arc::clone(&clock.0);
+        let deps = Deps {
+            due: DueIndex::new(world.client.clone(), world.table.clone()),
+            hints: hints.clone(),
+            clock: move || Timestamp::from_millisecond(millis.load(Ordering::Relaxed)).unwrap(),
+            sleep: clock,
+            stay: STAY,
+            jitter: |_| 0,
+        };
+
+        let swept = handle(&deps).await.unwrap();
+
+        let hints = hints.1.lock().unwrap().clone();
+        let at: Vec<i64> = hints.iter().map(|(at, _)| *at).collect();
+        assert_eq!(at, hinted_at);
+        let ids: BTreeSet<&String> = hints.iter().map(|(_, id)| id).collect();
+        assert_eq!(ids.len(), hints.len(), "the queue would drop one");
+        let times = hinted_at.len();
+        assert_eq!(
+            swept,
+            Swept {
+                due: times,
+                hinted: times,
+                ..Swept::default()
+            }
+        );
+        assert_eq!(world.due(due_at, 250).await, [status(&key, due_at)]);
+    }
 }
 
 #[tokio::test]
