@@ -89,6 +89,7 @@ where
     let mut swept = Swept::default();
     let mut is_whole = true;
     let mut first_due = None;
+    let mut moved_away = HashMap::new();
     for looks in 0..=stay / LOOK_MILLIS {
         let now = (deps.clock)().as_millisecond();
         if looks > 0 && now >= ends {
@@ -120,7 +121,8 @@ where
             break;
         }
         let last = begun + LONGEST_MILLIS;
-        hint(deps, &near, hides_others, now, last, &mut swept).await;
+        let moves = hides_others.then_some(&mut moved_away);
+        hint(deps, &near, moves, now, last, &mut swept).await;
         if stay > 0 {
             // What the poster turns away meanwhile comes soon.
             wait_until(deps, next_look.min(ends)).await;
@@ -192,11 +194,13 @@ async fn look<D: DueStore, H, C, W, J>(deps: &Deps<D, H, C, W, J>, until: i64) -
     })
 }
 
-/// Sends a hint for each status at its time. They are sorted by it.
+/// Sends a hint for each status at its time. They are sorted by it. `moved_away` has how many a sweep has moved out of the way of
+/// others, by credential: those of a later look go behind those of an earlier one, or all would be due again within minutes. `None`
+/// if they are in nobody's way.
 async fn hint<D, H, C, W, J>(
     deps: &Deps<D, H, C, W, J>,
     statuses: &[DueStatus],
-    hides_others: bool,
+    mut moved_away: Option<&mut HashMap<String, i64>>,
     now: i64,
     last: i64,
     swept: &mut Swept,
@@ -211,18 +215,26 @@ async fn hint<D, H, C, W, J>(
     let mut planned = Vec::with_capacity(statuses.len());
     for status in statuses {
         let before = of_credential.entry(status.credential.as_str()).or_default();
-        let looks_later = *before / PER_CREDENTIAL;
+        let has_enough = *before >= PER_CREDENTIAL;
         // Not all at once: what finds no slot takes another turn, or keeps a function waiting.
         let after_those_before = match deps.stay.is_zero() {
             true => 0,
             false => *before % PER_CREDENTIAL * LOOK_MILLIS / PER_CREDENTIAL,
         };
         *before += 1;
-        if looks_later > 0 && !hides_others {
-            swept.due += 1;
-            swept.spread += 1;
-            continue;
-        }
+        let looks_later = match &mut moved_away {
+            _ if !has_enough => 0,
+            Some(moved_away) => {
+                let moved = moved_away.entry(status.credential.clone()).or_default();
+                *moved += 1;
+                (*moved - 1) / PER_CREDENTIAL + 1
+            }
+            None => {
+                swept.due += 1;
+                swept.spread += 1;
+                continue;
+            }
+        };
         planned.push((status.due_at.max(now + after_those_before), status, looks_later));
     }
     planned.sort_by_key(|(at, ..)| *at);
@@ -333,6 +345,7 @@ mod tests {
     use super::*;
     use emf::recorded::Recorded;
     use shared::message::{QueueMessage, StatusKey};
+    use std::collections::BTreeMap;
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -642,6 +655,26 @@ mod tests {
         assert!(sent("0") <= MOMENT_MILLIS && sent("other") <= MOMENT_MILLIS);
         assert_eq!(sent("11"), 1_100);
         assert!(sent("4") < sent("6") && sent("6") < sent("8"));
+    }
+
+    #[tokio::test]
+    async fn what_hides_others_in_several_looks_does_not_come_back_all_at_once() {
+        let busy = |from: i64, to: i64| (from..to).map(|n| status(&format!("busy{n}"), n - 1_000, "busy"));
+        let world = World {
+            // What is read in two looks, and no more.
+            due: busy(0, 500).collect(),
+            ..World::default()
+        };
+        stay(&world).await;
+        let mut of_looks: BTreeMap<i64, usize> = BTreeMap::new();
+        for (_, due_at) in world.moved.lock().unwrap().iter() {
+            if *due_at < LEASE_MILLIS {
+                *of_looks.entry(due_at / LOOK_MILLIS).or_default() += 1;
+            }
+        }
+        // Fifty of each look are hinted. The second one is a look later, and what it moves goes behind four more.
+        let expected = [1, 2, 3, 4, 6, 7, 8, 9].map(|look| (look, 50));
+        assert_eq!(of_looks, BTreeMap::from(expected));
     }
 
     #[tokio::test]
